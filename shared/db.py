@@ -1,0 +1,216 @@
+"""The database: its proxy, the base of every model, and the unit of work.
+
+SQLite and PostgreSQL are both first class. Peewee speaks to either; where a thousand rows move at
+once, the callers write SQL that both understand, with `param()` for what the two spell otherwise.
+"""
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qsl, unquote, urlsplit
+from uuid import UUID
+
+from peewee import (
+    Database,
+    DatabaseProxy,
+    Field,
+    InterfaceError,
+    Model,
+    OperationalError,
+    SqliteDatabase,
+)
+
+from shared.errors import SettingsError
+
+proxy = DatabaseProxy()
+
+# What a driver raises when the database went away; the same work may be tried again.
+UNREACHABLE = (OperationalError, InterfaceError)
+
+# `:name`, and not the second half of `::type`.
+_PLACEHOLDER = re.compile(r"(?<![:\w]):([a-z_]+)\b")
+
+SqliteDatabase.field_types["UTC"] = "TEXT"
+
+
+class UtcDateTimeField(Field):
+    """An instant: aware, in UTC, to the microsecond.
+
+    PostgreSQL keeps it as `timestamptz`; SQLite as text of fixed width, which sorts as time does.
+    """
+
+    field_type = "UTC"
+
+    def db_value(self, value: datetime | None) -> str | None:
+        """The instant as text that both databases read. Raises `ValueError` on a naive one."""
+        return None if value is None else stamp(value)
+
+    def python_value(self, value: datetime | str | None) -> datetime | None:
+        """The instant, aware."""
+        return None if value is None else instant(value)
+
+
+def stamp(value: datetime) -> str:
+    """*value* as text that sorts as time does and that both databases read."""
+    if value.tzinfo is None:
+        raise ValueError(f"{value} is naive; an instant must say its offset from UTC.")
+    return value.astimezone(UTC).isoformat(" ", "microseconds")
+
+
+def instant(value: datetime | str) -> datetime:
+    """What a driver gave back for a `UtcDateTimeField`, as an aware datetime."""
+    return datetime.fromisoformat(value) if isinstance(value, str) else value
+
+
+def uuid(value: UUID | str) -> UUID:
+    """What a driver gave back for a `UUIDField`."""
+    return UUID(value) if isinstance(value, str) else value
+
+
+class Record(Model):
+    """The base of every table."""
+
+    class Meta:
+        database = proxy
+        legacy_table_names = False
+
+
+def connect(url: str, *, connections: int = 10) -> Database:
+    """Point the proxy at the database of *url*; nothing is opened yet.
+
+    *connections* bounds the pool of PostgreSQL. Raises `SettingsError` on a url that cannot be
+    used here.
+    """
+    database = _sqlite(url) if url.startswith("sqlite") else _postgres(url, connections)
+    proxy.initialize(database)
+    return database
+
+
+def _sqlite(url: str) -> Database:
+    path = unquote(urlsplit(url).path).removeprefix("/")
+    if not path:
+        raise SettingsError("DATABASE_URL names no file; write sqlite:///path/to/file.db.")
+    if not Path(path).parent.is_dir():
+        raise SettingsError(f"DATABASE_URL: there is no folder {Path(path).parent}.")
+    return SqliteDatabase(
+        path,
+        lock_type="IMMEDIATE",
+        timeout=30,
+        pragmas={
+            "journal_mode": "wal",
+            # In WAL mode this survives the death of any process; only a loss of power can take
+            # the last transactions with it, and never the database's consistency.
+            "synchronous": "normal",
+            "foreign_keys": 1,
+            "cache_size": -8_000,
+        },
+    )
+
+
+def _postgres(url: str, connections: int) -> Database:
+    try:
+        import psycopg  # noqa: F401
+        from playhouse.pool import PooledPostgresqlDatabase
+    except ImportError:
+        raise SettingsError(
+            "PostgreSQL needs a driver: pip install 'agent-manager[postgres]'."
+        ) from None
+    PooledPostgresqlDatabase.field_types["UTC"] = "TIMESTAMPTZ"
+    parts = urlsplit(url)
+    try:
+        port = parts.port
+    except ValueError:
+        raise SettingsError("DATABASE_URL: the port is not a number.") from None
+    options: dict[str, Any] = {
+        "user": parts.username and unquote(parts.username),
+        "password": parts.password and unquote(parts.password),
+        "host": parts.hostname and unquote(parts.hostname),
+        "port": port,
+        **dict(parse_qsl(parts.query)),
+    }
+    database: Database = PooledPostgresqlDatabase(
+        unquote(parts.path.removeprefix("/")),
+        prefer_psycopg3=True,
+        max_connections=connections,
+        timeout=30,
+        options="-c timezone=UTC",
+        connect_timeout=10,
+        application_name="agent-manager",
+        **{name: value for name, value in options.items() if value is not None},
+    )
+    return database
+
+
+def is_sqlite() -> bool:
+    """Whether the database is SQLite; otherwise it is PostgreSQL."""
+    return isinstance(proxy.obj, SqliteDatabase)
+
+
+@contextmanager
+def connection() -> Iterator[None]:
+    """A unit of work: on PostgreSQL a connection of its own, given back at the end.
+
+    A connection that has seen its server die is dropped here, so the next unit gets a sound one.
+    SQLite keeps one connection a thread, for opening a file costs more than most work.
+    """
+    if is_sqlite() or not proxy.is_closed():
+        proxy.connect(reuse_if_open=True)
+        yield
+        return
+    with proxy.connection_context():
+        yield
+
+
+@contextmanager
+def transaction() -> Iterator[None]:
+    """A unit of work in one transaction: all of it is kept, or none."""
+    with connection(), proxy.atomic():
+        yield
+
+
+def execute(sql: str, values: dict[str, Any] | None = None) -> Any:
+    """Execute *sql*, whose `:name` placeholders stand for *values*, and give back the cursor."""
+    return proxy.execute_sql(*bind(sql, values or {}))
+
+
+def bind(sql: str, values: dict[str, Any]) -> tuple[str, Any]:
+    """*sql* and its values as the driver wants them."""
+    return (sql, values) if is_sqlite() else (_for_psycopg(sql), values)
+
+
+@lru_cache(maxsize=512)
+def _for_psycopg(sql: str) -> str:
+    return _PLACEHOLDER.sub(r"%(\1)s", sql.replace("%", "%%"))
+
+
+def rows(name: str, columns: dict[str, str]) -> str:
+    """A table of the objects in the JSON array `:name`, for the FROM of a set-based statement.
+
+    *columns* maps each key to its type: `uuid`, `utc`, `int`, `bool`, `text` or `json`.
+    """
+    if is_sqlite():
+        picked = ", ".join(f"json_extract(value, '$.{key}') AS {key}" for key in columns)
+        return f"(SELECT {picked} FROM json_each(:{name}))"  # noqa: S608 - names from our code
+    types = {"utc": "timestamptz", "bool": "boolean", "json": "jsonb"}
+    typed = ", ".join(f"{key} {types.get(kind, kind)}" for key, kind in columns.items())
+    picked = ", ".join(columns)
+    return f"(SELECT {picked} FROM json_to_recordset(CAST(:{name} AS json)) AS _({typed}))"  # noqa: S608
+
+
+def uuids(name: str) -> str:
+    """The UUIDs in the JSON array of hexadecimals `:name`, for an IN."""
+    if is_sqlite():
+        return f"(SELECT value FROM json_each(:{name}))"  # noqa: S608
+    return f"(SELECT CAST(value AS uuid) FROM json_array_elements_text(CAST(:{name} AS json)))"  # noqa: S608
+
+
+def locking(clause: str) -> str:
+    """*clause* (such as `FOR UPDATE SKIP LOCKED`) where rows are locked one by one.
+
+    SQLite's transactions are IMMEDIATE: they exclude each other as a whole.
+    """
+    return "" if is_sqlite() else clause

@@ -1,0 +1,151 @@
+"""Which queued runs may go now, in which order, and the sending of their ids.
+
+The only way into Redis. The row of a run is its outbox: it is marked as sent in one transaction,
+and sent after the commit. What was sent and never claimed is sent again, later each time; what
+could not be sent is marked as unsent. Sending twice is harmless, for only one can claim.
+"""
+
+import json
+import logging
+from collections import defaultdict
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+import redis
+
+from shared import db, messages
+from shared.db import stamp
+from shared.messages import Sending
+
+logger = logging.getLogger(__name__)
+
+# However often a run was sent in vain, it is sent again within this.
+_RESEND_AT_LEAST_EVERY = timedelta(minutes=5)
+
+
+class Dispatcher:
+    """Sends queued runs, as many as the window leaves room for."""
+
+    def __init__(self, client: redis.Redis, *, window: int, resend_after: timedelta) -> None:
+        self._client = client
+        self._window = window
+        self._resend_after = resend_after
+
+    def dispatch(self, now: datetime) -> int:
+        """Send what may go at *now*, the most urgent first; how many were sent.
+
+        Raises `redis.RedisError` when Redis cannot be reached; then all is as before.
+        """
+        return self._send(now, self._window - messages.waiting(self._client), None)
+
+    def at_once(self, run_id: UUID, now: datetime) -> None:
+        """Send a run that was just committed, if it may go.
+
+        Never raises because of Redis: the scheduler sends what this leaves behind.
+        """
+        try:
+            self._send(now, self._window - messages.waiting(self._client), run_id)
+        except redis.RedisError as error:
+            logger.warning("run %s left to the scheduler to dispatch: %s", run_id, error)
+
+    def _send(self, now: datetime, room: int, only: UUID | None) -> int:
+        if room <= 0:
+            return 0
+        with db.transaction():
+            sendings = _unlimited(now, room, only)
+            sendings += _limited(now, room - len(sendings), only)
+            self._mark_sent(sendings, now)
+        try:
+            messages.send(self._client, sendings)
+        except redis.RedisError:
+            with db.transaction():
+                _mark_unsent(sendings, now)
+            raise
+        return len(sendings)
+
+    def _mark_sent(self, sendings: list[Sending], now: datetime) -> None:
+        by_dispatches: dict[int, list[str]] = defaultdict(list)
+        for sending in sendings:
+            by_dispatches[sending.dispatches].append(sending.run_id.hex)
+        for dispatches, ids in by_dispatches.items():
+            wait = min(self._resend_after * 2 ** min(dispatches, 20), _RESEND_AT_LEAST_EVERY)
+            db.execute(
+                "UPDATE run SET dispatches = dispatches + 1, dispatch_at = :at"
+                f" WHERE id IN {db.uuids('ids')}",
+                {"ids": json.dumps(ids), "at": stamp(now + wait)},
+            )
+
+
+def _mark_unsent(sendings: list[Sending], now: datetime) -> None:
+    db.execute(
+        "UPDATE run SET dispatches = 0, dispatch_at = :now"
+        f" WHERE status = 'QUEUED' AND id IN {db.uuids('ids')}",
+        {"ids": json.dumps([each.run_id.hex for each in sendings]), "now": stamp(now)},
+    )
+
+
+_READY = """
+    SELECT id, dispatches FROM run
+    WHERE status = 'QUEUED' AND dispatch_at <= :now AND {which}
+    ORDER BY priority DESC, dispatch_at LIMIT :limit {locking}
+"""
+
+
+def _unlimited(now: datetime, limit: int, only: UUID | None) -> list[Sending]:
+    """Runs of agents that any number of runs may use at once."""
+    return _ready(
+        "agent_id NOT IN (SELECT id FROM agent WHERE max_concurrency IS NOT NULL)",
+        now,
+        limit,
+        only,
+    )
+
+
+def _limited(now: datetime, limit: int, only: UUID | None) -> list[Sending]:
+    """Runs of agents that only so many runs may use at once: as many as there are places free.
+
+    A run has its place from when it is sent until it ends or is queued again. The agent's row is
+    locked meanwhile, so that two schedulers cannot give away the same place.
+    """
+    if limit <= 0:
+        return []
+    agents = db.execute(
+        f"""
+        SELECT id, max_concurrency FROM agent WHERE max_concurrency IS NOT NULL AND EXISTS (
+          SELECT 1 FROM run WHERE run.agent_id = agent.id
+          AND status = 'QUEUED' AND dispatch_at <= :now {"" if only is None else "AND run.id = :only"}
+        ) {db.locking("FOR UPDATE")}
+        """,  # noqa: S608 - clauses of ours
+        {"now": stamp(now), **({"only": only.hex} if only else {})},
+    ).fetchall()
+    sendings: list[Sending] = []
+    for agent_id, most in agents:
+        agent = {"agent_id": agent_id}
+        again = _ready(
+            "agent_id = :agent_id AND dispatches > 0", now, limit - len(sendings), only, agent
+        )
+        (taken,) = db.execute(
+            "SELECT COUNT(*) FROM run WHERE agent_id = :agent_id AND finished_at IS NULL"
+            " AND (status = 'RUNNING' OR status = 'QUEUED' AND dispatches > 0)",
+            agent,
+        ).fetchone()
+        free = min(most - taken, limit - len(sendings) - len(again))
+        fresh = _ready("agent_id = :agent_id AND dispatches = 0", now, free, only, agent)
+        sendings += again + fresh
+    return sendings
+
+
+def _ready(
+    which: str, now: datetime, limit: int, only: UUID | None, values: dict[str, Any] | None = None
+) -> list[Sending]:
+    if limit <= 0:
+        return []
+    sql = _READY.format(
+        which=which if only is None else f"{which} AND id = :only",
+        locking=db.locking("FOR UPDATE SKIP LOCKED"),
+    )
+    bound = {**(values or {}), "now": stamp(now), "limit": limit}
+    if only is not None:
+        bound["only"] = only.hex
+    return [Sending(db.uuid(row[0]), row[1]) for row in db.execute(sql, bound).fetchall()]

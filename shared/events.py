@@ -1,0 +1,36 @@
+"""The events of runs: appended by whoever holds the run, and by nobody else."""
+
+import json
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from shared import db
+
+Event = tuple[str, Mapping[str, Any]]
+
+_COLUMNS = {"ordinal": "int", "type": "text", "data": "json"}
+
+
+def append(run_id: UUID, attempt: int, happened: Sequence[Event], *, now: datetime) -> None:
+    """Append what happened in *attempt*; nothing, if that attempt is no longer the latest."""
+    rows = [
+        {"ordinal": ordinal, "type": type, "data": data}
+        for ordinal, (type, data) in enumerate(happened, start=1)
+    ]
+    db.execute(
+        f"""
+        INSERT INTO run_event (run_id, seq, at, attempt, type, data)
+        SELECT run.id,
+          d.ordinal + (SELECT COALESCE(MAX(seq), 0) FROM run_event e WHERE e.run_id = run.id),
+          :now, :attempt, d.type, d.data
+        FROM {db.rows("rows", _COLUMNS)} d JOIN run ON run.id = :run_id AND run.attempt = :attempt
+        """,  # noqa: S608 - the columns are ours
+        {
+            "rows": json.dumps(rows),
+            "run_id": run_id.hex,
+            "attempt": attempt,
+            "now": db.stamp(now),
+        },
+    )

@@ -1,0 +1,54 @@
+"""The kinds of agents that are installed, found through entry points."""
+
+from collections.abc import Mapping
+from functools import cache
+from importlib.metadata import entry_points
+from typing import Any, Protocol
+
+from marshmallow import Schema, ValidationError
+
+from shared.errors import Invalid
+
+GROUP = "agent_manager.agents"
+
+
+class Kind(Protocol):
+    """As much of a kind as its registry needs; `worker.agents.protocol.Agent` is the whole."""
+
+    config_schema: type[Schema]
+    admin_only: bool
+
+
+@cache
+def installed() -> Mapping[str, type[Kind]]:
+    """Every installed kind by its name. Raises what a broken plug-in raises on import."""
+    return {entry.name: entry.load() for entry in entry_points(group=GROUP)}
+
+
+def get(kind: str) -> type[Kind]:
+    """The kind of that name. Raises `Invalid`, naming those that there are."""
+    try:
+        return installed()[kind]
+    except KeyError:
+        raise Invalid(
+            {"kind": [f"There is no kind {kind!r}; there are {', '.join(sorted(installed()))}."]}
+        ) from None
+
+
+def validate(kind: str, config: Mapping[str, Any]) -> None:
+    """Check that *config* is one that *kind* can run. Raises `Invalid` with a sentence a field."""
+    try:
+        get(kind).config_schema().load(config)
+    except ValidationError as error:
+        raise Invalid(
+            {f"config.{name}": flatten(says) for name, says in error.messages_dict.items()}
+        ) from None
+
+
+def flatten(says: object) -> list[str]:
+    """Marshmallow's nested messages as a list of sentences."""
+    if isinstance(says, dict):
+        return [f"{key}: {text}" for key, inner in says.items() for text in flatten(inner)]
+    if isinstance(says, list):
+        return [text for inner in says for text in flatten(inner)]
+    return [str(says)]

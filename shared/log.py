@@ -1,0 +1,46 @@
+"""One logging setup for the three processes: a line is a sentence with its ids."""
+
+import logging
+import sys
+import time
+
+from shared import clock
+
+_AGAIN_AFTER_SECONDS = 60.0
+
+
+def setup(level: str) -> None:
+    """Log to standard error, in UTC, one line an event."""
+    formatter = logging.Formatter(
+        "%(asctime)s.%(msecs)03dZ %(levelname)-7s %(name)s: %(message)s", "%Y-%m-%dT%H:%M:%S"
+    )
+    formatter.converter = time.gmtime
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(formatter)
+    logging.basicConfig(level=level, handlers=[handler], force=True)
+    # Dramatiq's chatter about its own threads is of interest to its authors.
+    logging.getLogger("dramatiq").setLevel("WARNING" if level != "DEBUG" else "DEBUG")
+
+
+class Trouble:
+    """A trouble that lasts: said when it begins, once a minute, and when it is over."""
+
+    def __init__(self, logger: logging.Logger, doing: str) -> None:
+        self._logger = logger
+        self._doing = doing
+        self._said_at: float | None = None
+
+    def begins(self, error: Exception) -> None:
+        """Say that *doing* failed, unless that was said within the minute."""
+        now = clock.monotonic()
+        if self._said_at is None or now - self._said_at >= _AGAIN_AFTER_SECONDS:
+            self._said_at = now
+            # One line: what drivers say of a lost connection fills several.
+            says = " ".join(str(error).split()) or type(error).__name__
+            self._logger.error("cannot %s, will keep trying: %s", self._doing, says)
+
+    def ends(self) -> None:
+        """Say that *doing* works again, if it had failed."""
+        if self._said_at is not None:
+            self._said_at = None
+            self._logger.info("can %s again", self._doing)

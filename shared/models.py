@@ -1,0 +1,297 @@
+"""The tables, and the constraints that keep them honest.
+
+Migrations make them (`shared/migrations`); a test holds the two against each other.
+"""
+
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+from uuid import UUID
+
+from peewee import (
+    BooleanField,
+    CharField,
+    Check,
+    CompositeKey,
+    DecimalField,
+    Field,
+    ForeignKeyField,
+    IntegerField,
+    JSONField,
+    TextField,
+    UUIDField,
+)
+from playhouse.fields import EnumField
+
+from shared.db import Record, UtcDateTimeField
+from shared.states import CatchUp, Overlap, Role, RunStatus, Trigger
+
+
+class Agent(Record):
+    """Something that can be run: a kind, and a configuration that the kind validates.
+
+    A deleted agent keeps its row, for its runs name it.
+    """
+
+    id = CharField(primary_key=True, max_length=64)
+    name = TextField()
+    description = TextField(default="")
+    kind = CharField(max_length=64)
+    config: "Field[dict[str, Any]]" = JSONField(default=dict)
+    enabled = BooleanField(default=True)
+    timeout_seconds = IntegerField(default=600)
+    max_concurrency = IntegerField(null=True)
+    version = IntegerField(default=1)
+    created_at: "Field[datetime]" = UtcDateTimeField()
+    updated_at: "Field[datetime]" = UtcDateTimeField()
+    deleted_at: "Field[datetime | None]" = UtcDateTimeField(null=True)
+
+    class Meta:
+        constraints = (
+            Check("timeout_seconds > 0", "agent_timeout"),
+            Check("max_concurrency > 0", "agent_max_concurrency"),
+        )
+
+
+class Schedule(Record):
+    """A standing order: this agent, this message, at these times, by these policies.
+
+    `next_run_at` is the first fire time that no tick has seen; null when there is none. A deleted
+    schedule keeps its row, for its history stays readable.
+    """
+
+    id = UUIDField(primary_key=True)
+    name = TextField()
+    agent = ForeignKeyField(Agent, backref="schedules", on_delete="RESTRICT", index=False)
+    agent_id: str
+    message = TextField()
+    cron_expression = TextField(null=True)
+    run_at: "Field[datetime | None]" = UtcDateTimeField(null=True)
+    timezone = TextField(default="UTC")
+    enabled = BooleanField(default=True)
+    start_at: "Field[datetime | None]" = UtcDateTimeField(null=True)
+    end_at: "Field[datetime | None]" = UtcDateTimeField(null=True)
+    overlap_policy: "Field[Overlap]" = EnumField(Overlap, max_length=32, default=Overlap.SKIP)
+    catch_up_policy: "Field[CatchUp]" = EnumField(CatchUp, max_length=32, default=CatchUp.LATEST)
+    catch_up_window_seconds = IntegerField(default=3600)
+    jitter_seconds = IntegerField(default=0)
+    timeout_seconds = IntegerField(null=True)
+    max_attempts = IntegerField(default=3)
+    retry_backoff_seconds = IntegerField(default=30)
+    priority = IntegerField(default=5)
+    tags: "Field[list[str]]" = JSONField(default=list)
+    description = TextField(default="")
+    error = TextField(null=True)
+    next_run_at: "Field[datetime | None]" = UtcDateTimeField(null=True)
+    last_run_id = UUIDField(null=True)
+    idempotency_key = TextField(null=True)
+    request_hash = TextField(null=True)
+    version = IntegerField(default=1)
+    created_at: "Field[datetime]" = UtcDateTimeField()
+    updated_at: "Field[datetime]" = UtcDateTimeField()
+    deleted_at: "Field[datetime | None]" = UtcDateTimeField(null=True)
+
+    class Meta:
+        constraints = (
+            # It recurs or it happens once; there is no third way, nor both.
+            Check("(cron_expression IS NULL) <> (run_at IS NULL)", "schedule_when"),
+            Check("max_attempts > 0", "schedule_max_attempts"),
+            # What is deleted never fires.
+            Check("deleted_at IS NULL OR NOT enabled", "schedule_deleted"),
+        )
+
+
+# One schedule for an idempotency key.
+Schedule.add_index(
+    Schedule.index(
+        Schedule.idempotency_key,
+        name="schedule_idempotency_key",
+        unique=True,
+        where=Schedule.idempotency_key.is_null(False),
+        safe=False,
+    )
+)
+# A tick reads what is due and nothing else.
+Schedule.add_index(
+    Schedule.index(Schedule.next_run_at, name="schedule_due", where=Schedule.enabled, safe=False)
+)
+Schedule.add_index(Schedule.index(Schedule.agent, name="schedule_agent", safe=False))
+
+
+class Run(Record):
+    """One execution of an agent, for one fire time or one request.
+
+    What it was told to do is a snapshot: later edits of its schedule or agent do not reach it.
+    A `MISSED` run stands for *missed_count* fire times from `scheduled_for` to `missed_until`.
+    """
+
+    id = UUIDField(primary_key=True)
+    schedule = ForeignKeyField(
+        Schedule, null=True, backref="runs", on_delete="RESTRICT", index=False
+    )
+    schedule_id: UUID | None
+    agent_id = CharField(max_length=64)
+    session_id = UUIDField()
+    retry_of = UUIDField(null=True)
+    trigger: "Field[Trigger]" = EnumField(Trigger, max_length=16)
+    status: "Field[RunStatus]" = EnumField(RunStatus, max_length=16)
+
+    # What to do.
+    kind = CharField(max_length=64)
+    config: "Field[dict[str, Any]]" = JSONField()
+    message = TextField()
+    metadata: "Field[dict[str, Any]]" = JSONField(default=dict)
+    timeout_seconds = IntegerField()
+    max_attempts = IntegerField()
+    retry_backoff_seconds = IntegerField()
+    priority = IntegerField()
+    queue = CharField(max_length=64, default="runs")
+
+    # When. `dispatch_at`: from when its id is to be sent to Redis, for the first time or again;
+    # `dispatches`: how often it has been sent since it was last queued.
+    scheduled_for: "Field[datetime | None]" = UtcDateTimeField(null=True)
+    missed_until: "Field[datetime | None]" = UtcDateTimeField(null=True)
+    missed_count = IntegerField(null=True)
+    queued_at: "Field[datetime]" = UtcDateTimeField()
+    available_at: "Field[datetime]" = UtcDateTimeField()
+    dispatch_at: "Field[datetime]" = UtcDateTimeField()
+    dispatches = IntegerField(default=0)
+    started_at: "Field[datetime | None]" = UtcDateTimeField(null=True)
+    finished_at: "Field[datetime | None]" = UtcDateTimeField(null=True)
+
+    # Who holds it. `attempt` is the fence; `uncounted` are attempts that a drain put back.
+    attempt = IntegerField(default=0)
+    uncounted = IntegerField(default=0)
+    leased_by = CharField(max_length=128, null=True)
+    lease_until: "Field[datetime | None]" = UtcDateTimeField(null=True)
+    cancel_requested_at: "Field[datetime | None]" = UtcDateTimeField(null=True)
+
+    # What came of it.
+    content = TextField(null=True)
+    error: "Field[dict[str, str] | None]" = JSONField(null=True)
+    model = TextField(null=True)
+    input_tokens = IntegerField(null=True)
+    output_tokens = IntegerField(null=True)
+    cost_usd: "Field[Decimal | None]" = DecimalField(max_digits=14, decimal_places=6, null=True)
+
+    idempotency_key = TextField(null=True)
+    request_hash = TextField(null=True)
+
+    class Meta:
+        # One run for a fire time, whichever scheduler gets there first.
+        indexes = ((("schedule", "scheduled_for"), True),)
+        constraints = (
+            # A run is running exactly as long as somebody holds it.
+            Check("(status = 'RUNNING') = (leased_by IS NOT NULL)", "run_held"),
+            Check("(leased_by IS NULL) = (lease_until IS NULL)", "run_lease"),
+            # Ended is ended, and says when.
+            Check(
+                "(status IN ('QUEUED', 'RUNNING', 'PAUSED')) = (finished_at IS NULL)", "run_ended"
+            ),
+            # A run that kills its workers does so a bounded number of times.
+            Check("attempt - uncounted <= max_attempts", "run_attempts"),
+            Check("(status = 'MISSED') = (missed_count IS NOT NULL)", "run_missed"),
+        )
+
+
+# One run for an idempotency key.
+Run.add_index(
+    Run.index(
+        Run.idempotency_key,
+        name="run_idempotency_key",
+        unique=True,
+        where=Run.idempotency_key.is_null(False),
+        safe=False,
+    )
+)
+# Dispatch reads what is queued, the most urgent first.
+Run.add_index(
+    Run.index(
+        Run.priority.desc(),
+        Run.dispatch_at,
+        name="run_queued",
+        where=Run.status == RunStatus.QUEUED,
+        safe=False,
+    )
+)
+# The reaper reads whose lease ran out, a heartbeat what its worker holds.
+Run.add_index(
+    Run.index(Run.lease_until, name="run_leased", where=Run.status == RunStatus.RUNNING, safe=False)
+)
+# Overlap asks whether a run of the schedule has not ended.
+Run.add_index(
+    Run.index(Run.schedule, name="run_active", where=Run.finished_at.is_null(), safe=False)
+)
+# History, newest first.
+Run.add_index(Run.index(Run.schedule, Run.id, name="run_of_schedule", safe=False))
+Run.add_index(Run.index(Run.agent_id, Run.id, name="run_of_agent", safe=False))
+
+
+class RunEvent(Record):
+    """Something that happened in a run: an attempt failed, a line was logged."""
+
+    run = ForeignKeyField(Run, backref="events", on_delete="CASCADE", index=False)
+    seq = IntegerField()
+    at: "Field[datetime]" = UtcDateTimeField()
+    attempt = IntegerField()
+    type = CharField(max_length=64)
+    data: "Field[dict[str, Any]]" = JSONField(default=dict)
+
+    class Meta:
+        primary_key = CompositeKey("run", "seq")
+
+
+class Worker(Record):
+    """A worker process that has been seen."""
+
+    id = CharField(primary_key=True, max_length=128)
+    host = TextField()
+    pid = IntegerField()
+    threads = IntegerField()
+    queues: "Field[list[str]]" = JSONField()
+    version = TextField()
+    started_at: "Field[datetime]" = UtcDateTimeField()
+    heartbeat_at: "Field[datetime]" = UtcDateTimeField()
+    stopped_at: "Field[datetime | None]" = UtcDateTimeField(null=True)
+
+
+class Scheduler(Record):
+    """A scheduler process that has been seen, and its last tick."""
+
+    id = CharField(primary_key=True, max_length=128)
+    host = TextField()
+    pid = IntegerField()
+    version = TextField()
+    started_at: "Field[datetime]" = UtcDateTimeField()
+    last_tick_at: "Field[datetime | None]" = UtcDateTimeField(null=True)
+    last_tick_ms = IntegerField(null=True)
+    stopped_at: "Field[datetime | None]" = UtcDateTimeField(null=True)
+
+
+class ApiToken(Record):
+    """Who may do what. The token itself is not kept, only its SHA-256."""
+
+    id = UUIDField(primary_key=True)
+    name = TextField()
+    role: "Field[Role]" = EnumField(Role, max_length=16)
+    prefix = CharField(max_length=16)
+    token_hash = CharField(max_length=64, unique=True)
+    created_at: "Field[datetime]" = UtcDateTimeField()
+    expires_at: "Field[datetime | None]" = UtcDateTimeField(null=True)
+    revoked_at: "Field[datetime | None]" = UtcDateTimeField(null=True)
+
+
+class AuditEvent(Record):
+    """Who did what. Only ever appended to."""
+
+    id = UUIDField(primary_key=True)
+    at: "Field[datetime]" = UtcDateTimeField()
+    actor = TextField()
+    token_id: "Field[UUID | None]" = UUIDField(null=True)
+    action = CharField(max_length=64)
+    resource_type = CharField(max_length=32)
+    resource_id = TextField()
+    changes: "Field[dict[str, Any]]" = JSONField(default=dict)
+
+
+TABLES = (Agent, Schedule, Run, RunEvent, Worker, Scheduler, ApiToken, AuditEvent)

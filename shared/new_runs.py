@@ -1,0 +1,248 @@
+"""The making of runs: each a snapshot of what its schedule and agent say at that moment.
+
+Every maker is one INSERT … SELECT, so that what is copied is never read before it is written. The
+unique keys of the table decide who was first.
+"""
+
+import json
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from shared import db
+from shared.errors import Conflict, NotFound
+from shared.idempotency import IdempotencyKey
+from shared.ids import uuid7
+from shared.models import Agent, Run, Schedule
+from shared.states import ENDED, MISSED, Trigger
+
+# Column of `run` → the expression that fills it.
+_ALWAYS = {
+    "id": ":id",
+    "trigger": ":trigger",
+    "queue": "'runs'",
+    "queued_at": ":now",
+    "available_at": ":now",
+    "dispatch_at": ":now",
+    "status": "'QUEUED'",
+    "metadata": ":metadata",
+    "dispatches": "0",
+    "attempt": "0",
+    "uncounted": "0",
+    "idempotency_key": ":key",
+    "request_hash": ":request_hash",
+}
+_OF_SCHEDULE = {
+    "session_id": ":id",
+    "schedule_id": "s.id",
+    "agent_id": "s.agent_id",
+    "kind": "a.kind",
+    "config": "a.config",
+    "message": "s.message",
+    "timeout_seconds": "COALESCE(s.timeout_seconds, a.timeout_seconds)",
+    "max_attempts": "s.max_attempts",
+    "retry_backoff_seconds": "s.retry_backoff_seconds",
+    "priority": "s.priority",
+}
+_OF_RUN = {
+    name: f"r.{name}"
+    for name in (
+        *("session_id", "schedule_id", "agent_id", "kind", "config", "message", "metadata"),
+        *("timeout_seconds", "max_attempts", "retry_backoff_seconds", "priority", "queue"),
+    )
+}
+_DUE = {
+    "id": "uuid",
+    "schedule_id": "uuid",
+    "status": "text",
+    "scheduled_for": "utc",
+    "available_at": "utc",
+    "missed_until": "utc",
+    "missed_count": "int",
+    "finished_at": "utc",
+    "error": "json",
+}
+
+
+def for_fire_times(rows: str, *, now: datetime) -> None:
+    """Record fire times of schedules: *rows* is a JSON array of objects with the keys of `_DUE`.
+
+    Those that are recorded already stay as they are.
+    """
+    columns = {
+        **_ALWAYS,
+        **_OF_SCHEDULE,
+        **{name: f"d.{name}" for name in _DUE},
+        "schedule_id": "s.id",
+        "session_id": "d.id",
+        "dispatch_at": "d.available_at",
+        "trigger": "'SCHEDULE'",
+        "metadata": "'{}'",
+    }
+    for absent in ("idempotency_key", "request_hash"):
+        del columns[absent]
+    source = f"""
+        {db.rows("rows", _DUE)} d
+        JOIN schedule s ON s.id = d.schedule_id JOIN agent a ON a.id = s.agent_id
+        WHERE true ON CONFLICT DO NOTHING
+    """
+    db.execute(_insert(columns, source), {"rows": rows, "now": db.stamp(now)})
+
+
+def trigger(
+    schedule_id: UUID,
+    *,
+    message: str | None,
+    metadata: Mapping[str, Any],
+    key: IdempotencyKey | None,
+    now: datetime,
+) -> UUID:
+    """Make a run of a schedule now, whatever its fire times; its id.
+
+    *message* and *metadata* override what the schedule says. The same *key* gives the same run.
+    Raises `NotFound`; `Conflict` if the agent is disabled; `Invalid` on a key of another request.
+    """
+    columns = {**_ALWAYS, **_OF_SCHEDULE}
+    values: dict[str, Any] = {"schedule_id": schedule_id.hex}
+    if message is not None:
+        columns["message"] = ":message"
+        values["message"] = message
+    source = """
+        schedule s JOIN agent a ON a.id = s.agent_id
+        WHERE s.id = :schedule_id AND s.deleted_at IS NULL AND a.enabled
+        ON CONFLICT DO NOTHING RETURNING id
+    """
+    with db.transaction():
+        run_id = _make(columns, source, values, Trigger.MANUAL, metadata, key, now)
+        if run_id is None:
+            raise _no_run_of_schedule(schedule_id)
+        Schedule.update(last_run_id=run_id).where(Schedule.id == schedule_id).execute()
+    return run_id
+
+
+def background(
+    agent_id: str,
+    *,
+    message: str,
+    metadata: Mapping[str, Any],
+    session_id: UUID | None,
+    timeout_seconds: int | None,
+    max_attempts: int,
+    priority: int,
+    key: IdempotencyKey | None,
+    now: datetime,
+) -> UUID:
+    """Make a run of an agent without a schedule; its id.
+
+    The same *key* gives the same run. Raises `NotFound`; `Conflict` if the agent is disabled;
+    `Invalid` on a key of another request.
+    """
+    columns = {
+        **_ALWAYS,
+        "session_id": ":session_id",
+        "agent_id": "a.id",
+        "kind": "a.kind",
+        "config": "a.config",
+        "message": ":message",
+        "timeout_seconds": "a.timeout_seconds" if timeout_seconds is None else ":timeout_seconds",
+        "max_attempts": ":max_attempts",
+        "retry_backoff_seconds": "30",
+        "priority": ":priority",
+    }
+    values = {
+        "agent_id": agent_id,
+        "message": message,
+        "max_attempts": max_attempts,
+        "priority": priority,
+        "timeout_seconds": timeout_seconds,
+        "session_id": session_id and session_id.hex,
+    }
+    source = """
+        agent a WHERE a.id = :agent_id AND a.deleted_at IS NULL AND a.enabled
+        ON CONFLICT DO NOTHING RETURNING id
+    """
+    with db.transaction():
+        run_id = _make(columns, source, values, Trigger.API, metadata, key, now)
+        if run_id is None:
+            raise _no_run_of_agent(agent_id)
+    return run_id
+
+
+def retry(run_id: UUID, *, key: IdempotencyKey | None, now: datetime) -> UUID:
+    """Make a new run with the orders of one that has ended; its id.
+
+    The same *key* gives the same run. Raises `NotFound`; `Conflict` if the run has not ended or
+    was never one; `Invalid` on a key of another request.
+    """
+    columns = {**_ALWAYS, **_OF_RUN, "retry_of": "r.id"}
+    source = f"""
+        run r WHERE r.id = :run_id AND r.status IN ({", ".join(f"'{each}'" for each in _RETRIED)})
+        ON CONFLICT DO NOTHING RETURNING id
+    """
+    with db.transaction():
+        new = _make(columns, source, {"run_id": run_id.hex}, Trigger.RETRY, {}, key, now)
+        if new is None:
+            run: Run | None = Run.get_or_none(Run.id == run_id)
+            if run is None:
+                raise NotFound("run", run_id)
+            raise Conflict(f"Run {run_id} is {run.status}; only a run that has ended is retried.")
+    return new
+
+
+_RETRIED = sorted(ENDED - {MISSED})
+
+
+def _make(
+    columns: Mapping[str, str],
+    source: str,
+    values: dict[str, Any],
+    trigger: Trigger,
+    metadata: Mapping[str, Any],
+    key: IdempotencyKey | None,
+    now: datetime,
+) -> UUID | None:
+    """Insert one run; its id, or that of the run first made with *key*. None: no such source."""
+    run_id = uuid7(now)
+    cursor = db.execute(
+        _insert(columns, source),
+        {
+            "session_id": run_id.hex,
+            **{name: value for name, value in values.items() if value is not None},
+            "id": run_id.hex,
+            "trigger": trigger.value,
+            "metadata": json.dumps(metadata),
+            "key": key and key.key,
+            "request_hash": key and key.request_hash,
+            "now": db.stamp(now),
+        },
+    )
+    if cursor.fetchone() is not None:
+        return run_id
+    if key is None:
+        return None
+    first: Run | None = Run.get_or_none(Run.idempotency_key == key.key)
+    if first is None:
+        return None
+    key.check(first.request_hash)
+    return first.id
+
+
+def _insert(columns: Mapping[str, str], source: str) -> str:
+    return (
+        f"INSERT INTO run ({', '.join(columns)})"  # noqa: S608 - columns and expressions are ours
+        f" SELECT {', '.join(columns.values())} FROM {source}"
+    )
+
+
+def _no_run_of_schedule(schedule_id: UUID) -> Exception:
+    schedule = Schedule.get_or_none(Schedule.id == schedule_id, Schedule.deleted_at.is_null())
+    if schedule is None:
+        return NotFound("schedule", schedule_id)
+    return _no_run_of_agent(schedule.agent_id)
+
+
+def _no_run_of_agent(agent_id: str) -> Exception:
+    if not Agent.select().where(Agent.id == agent_id, Agent.deleted_at.is_null()).exists():
+        return NotFound("agent", agent_id)
+    return Conflict(f"Agent {agent_id} is disabled; enable it first.")

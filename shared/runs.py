@@ -1,0 +1,280 @@
+"""The changes of runs. Every move is one guarded UPDATE whose row count is the answer.
+
+`new` makes rows, from a statement that selects the snapshot; the moves are those of
+`shared.states.MOVES`.
+"""
+
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from decimal import Decimal
+from typing import Any
+from uuid import UUID
+
+from peewee import SQL, Case
+
+from shared import db, events, policy
+from shared.errors import Conflict, NotFound
+from shared.models import Run
+from shared.states import (
+    ACTIVE,
+    CANCELLED,
+    COMPLETED,
+    FAILED,
+    PAUSED,
+    QUEUED,
+    RUNNING,
+    ErrorCode,
+    RunStatus,
+)
+
+# Spelled out, for a planner knows a partial index by its own words only.
+_IS_RUNNING = Run.status == SQL("'RUNNING'")
+
+
+@dataclass(frozen=True)
+class Lease:
+    """The right to work on one attempt at a run. The attempt is the fence of every write."""
+
+    run_id: UUID
+    attempt: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """What came of an attempt that ended its run."""
+
+    status: RunStatus
+    content: str | None = None
+    error: dict[str, str] | None = None
+    model: str | None = None
+    input_tokens: int | None = None
+    output_tokens: int | None = None
+    cost_usd: Decimal | None = None
+    metadata: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Held:
+    """What the database says of a run that a worker holds."""
+
+    lease: Lease
+    cancel_requested: bool
+
+
+class RunEnded(Conflict):
+    """The run has ended, and an ended run never changes."""
+
+    def __init__(self, run_id: UUID, status: RunStatus) -> None:
+        super().__init__(f"Run {run_id} has already ended: {status}.")
+
+
+def failure(code: ErrorCode, says: str) -> dict[str, str]:
+    """An error as a run's record shows it."""
+    return {"code": code.value, "message": says}
+
+
+def get(run_id: UUID) -> Run:
+    """The run. Raises `NotFound`."""
+    run: Run | None = Run.get_or_none(Run.id == run_id)
+    if run is None:
+        raise NotFound("run", run_id)
+    return run
+
+
+def claim(run_id: UUID, worker: str, *, lease: timedelta, now: datetime) -> Run | None:
+    """Take a queued run for *worker*. None: it is not to be had, now or ever.
+
+    Only what has been dispatched since it was last queued can be taken, so that a message that
+    was delivered late or twice cannot get around what dispatch decides.
+    """
+    claimed = (
+        Run.update(
+            status=RUNNING,
+            attempt=Run.attempt + 1,
+            leased_by=worker,
+            lease_until=now + lease,
+            started_at=now,
+        )
+        .where(
+            Run.id == run_id,
+            Run.status == QUEUED,
+            Run.dispatches > 0,
+            Run.available_at <= now,
+            Run.attempt - Run.uncounted < Run.max_attempts,
+        )
+        .returning(Run)
+        .execute()
+    )
+    return next(iter(claimed), None)
+
+
+def renew(worker: str, *, until: datetime) -> list[Held]:
+    """Prolong the leases of all runs that *worker* holds, and say which they are."""
+    renewed = (
+        Run.update(lease_until=until)
+        .where(_IS_RUNNING, Run.leased_by == worker)
+        .returning(Run.id, Run.attempt, Run.cancel_requested_at)
+        .execute()
+    )
+    return [_held(run) for run in renewed]
+
+
+def held_by(worker: str) -> list[Held]:
+    """The runs that *worker* holds."""
+    query = Run.select(Run.id, Run.attempt, Run.cancel_requested_at)
+    return [_held(run) for run in query.where(_IS_RUNNING, Run.leased_by == worker)]
+
+
+def _held(run: Run) -> Held:
+    return Held(Lease(run.id, run.attempt), run.cancel_requested_at is not None)
+
+
+def finish(held: Lease, outcome: Outcome, *, now: datetime) -> bool:
+    """End the run that is *held* with *outcome*. False: somebody else had taken it over."""
+    usage = {
+        "model": outcome.model,
+        "input_tokens": outcome.input_tokens,
+        "output_tokens": outcome.output_tokens,
+        "cost_usd": outcome.cost_usd,
+    }
+    ended: int = (
+        Run.update(
+            status=outcome.status,
+            finished_at=now,
+            leased_by=None,
+            lease_until=None,
+            content=outcome.content,
+            error=outcome.error,
+            **usage,
+            **({"metadata": outcome.metadata} if outcome.metadata else {}),
+        )
+        .where(*_is_held(held))
+        .execute()
+    )
+    return ended == 1
+
+
+def retry_later(held: Lease, error: dict[str, str], *, at: datetime, now: datetime) -> bool:
+    """Queue the run that is *held* again, for *at*, after a failed attempt that may be retried.
+
+    False: somebody else had taken it over, or it is to be cancelled.
+    """
+    with db.transaction():
+        moved: int = (
+            _requeue(at, now, error=error)
+            .where(*_is_held(held), Run.cancel_requested_at.is_null())
+            .execute()
+        )
+        if moved:
+            events.append(held.run_id, held.attempt, [("attempt_failed", error)], now=now)
+    return moved == 1
+
+
+def release(held: Lease, *, now: datetime) -> bool:
+    """Put the run that is *held* back, its attempt not counted: its worker is being stopped."""
+    moved: int = (
+        _requeue(now, now, uncounted=Run.uncounted + 1)
+        .where(*_is_held(held), Run.cancel_requested_at.is_null())
+        .execute()
+    )
+    return moved == 1
+
+
+def reap(*, now: datetime, limit: int) -> list[tuple[UUID, RunStatus]]:
+    """Take runs from owners whose lease ran out; each with what became of it."""
+    lost: list[tuple[UUID, RunStatus]] = []
+    with db.transaction():
+        query = (
+            Run.select()
+            .where(_IS_RUNNING, Run.lease_until < now)
+            .order_by(Run.lease_until)
+            .limit(limit)
+        )
+        if not db.is_sqlite():
+            query = query.for_update("FOR UPDATE SKIP LOCKED")  # type: ignore[arg-type] # the stub says bool
+        for run in query:
+            held = Lease(run.id, run.attempt)
+            says = f"The lease of {run.leased_by} on attempt {run.attempt} ran out."
+            error = failure(ErrorCode.WORKER_LOST, says)
+            if run.cancel_requested_at is not None:
+                status, moved = CANCELLED, finish(held, Outcome(status=CANCELLED), now=now)
+            elif run.attempt - run.uncounted >= run.max_attempts:
+                outcome = Outcome(status=FAILED, error=error)
+                status, moved = FAILED, finish(held, outcome, now=now)
+            else:
+                status, moved = QUEUED, retry_later(held, error, at=now, now=now)
+            if moved:
+                lost.append((run.id, status))
+    return lost
+
+
+def cancel(run_id: UUID, *, now: datetime) -> None:
+    """Cancel a run that has not ended: at once, or as soon as its worker hears of it.
+
+    Raises `NotFound` or `RunEnded`.
+    """
+    running = Run.status == RUNNING
+    cancelled: int = (
+        Run.update(
+            status=Case(None, [(running, RUNNING.value)], CANCELLED.value),
+            finished_at=Case(None, [(running, Run.finished_at)], Run.finished_at.to_value(now)),
+            cancel_requested_at=now,
+        )
+        .where(Run.id == run_id, Run.status.in_(list(ACTIVE)))
+        .execute()
+    )
+    if not cancelled:
+        raise RunEnded(run_id, get(run_id).status)
+
+
+def resume(run_id: UUID, *, now: datetime) -> None:
+    """Queue a paused run again. Raises `NotFound`, or `Conflict` if it is not paused."""
+    moved: int = _requeue(now, now).where(Run.id == run_id, Run.status == PAUSED).execute()
+    if not moved:
+        raise Conflict(f"Run {run_id} is not paused but {get(run_id).status}.")
+
+
+def hand_back(run_id: UUID, *, now: datetime) -> None:
+    """Have a queued run dispatched again at once: its message reached a worker that is stopping."""
+    Run.update(dispatches=0, dispatch_at=now).where(
+        Run.id == run_id, Run.status == QUEUED, Run.dispatches > 0
+    ).execute()
+
+
+def next_attempt_at(run: Run, *, now: datetime) -> datetime | None:
+    """When a run whose attempt failed may be tried again. None: its attempts are spent."""
+    failures = run.attempt - run.uncounted
+    if failures >= run.max_attempts:
+        return None
+    return now + policy.backoff(timedelta(seconds=run.retry_backoff_seconds), failures)
+
+
+def previous_success(run: Run) -> datetime | None:
+    """The fire time of the last run of the same schedule that completed, among the last hundred."""
+    if run.schedule_id is None:
+        return None
+    with db.connection():
+        latest = (
+            Run.select(Run.scheduled_for, Run.status)
+            .where(Run.schedule == run.schedule_id, Run.scheduled_for < run.scheduled_for)
+            .order_by(Run.scheduled_for.desc())
+            .limit(100)
+        )
+        return next((each.scheduled_for for each in latest if each.status is COMPLETED), None)
+
+
+def _requeue(at: datetime, now: datetime, **more: Any) -> Any:
+    return Run.update(
+        status=QUEUED,
+        queued_at=now,
+        available_at=at,
+        dispatch_at=at,
+        dispatches=0,
+        leased_by=None,
+        lease_until=None,
+        **more,
+    )
+
+
+def _is_held(held: Lease) -> tuple[Any, ...]:
+    return Run.id == held.run_id, _IS_RUNNING, Run.attempt == held.attempt

@@ -1,0 +1,168 @@
+"""Everything a deployment may change: read once, checked together, passed down.
+
+This is the only reader of the environment. `DATABASE_URL`, `REDIS_URL` and `PORT` are spelled as
+Heroku sets them; every other field is `AGENT_MANAGER_` and its name in capitals, a duration in
+seconds. The README's table is tested against this class.
+"""
+
+import dataclasses
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any
+from urllib.parse import urlsplit
+
+from shared.errors import SettingsError
+
+PREFIX = "AGENT_MANAGER_"
+SECRET_PREFIX = f"{PREFIX}SECRET_"
+UNPREFIXED = frozenset({"database_url", "redis_url", "port"})
+# What a child process needs to find programs, files and its language; nothing that can be a secret.
+AGENT_ENVIRONMENT = ("PATH", "HOME", "LANG", "LC_ALL", "TZ", "TMPDIR", "SSL_CERT_FILE")
+
+SECOND = timedelta(seconds=1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """Everything a deployment may change; each field is an environment variable."""
+
+    database_url: str = "sqlite:///data/agent-manager.db"
+    redis_url: str = "redis://127.0.0.1:6379/0"
+    host: str = "127.0.0.1"
+    port: int = 8000
+
+    admin_token: str = field(default="", repr=False)
+    log_level: str = "INFO"
+    database_connections: int = 10
+
+    run_lease: timedelta = timedelta(seconds=30)
+    heartbeat_interval: timedelta = timedelta(seconds=10)
+    reap_interval: timedelta = timedelta(seconds=2)
+    dispatch_interval: timedelta = timedelta(seconds=1)
+    dispatch_window: int = 1000
+    resend_after: timedelta = timedelta(seconds=30)
+    tick_batch: int = 1000
+
+    worker_threads: int = 8
+    shutdown_grace: timedelta = timedelta(seconds=25)
+
+    body_limit: int = 1024 * 1024
+    output_limit: int = 1024 * 1024
+    allow_private_addresses: bool = False
+
+    agent_environment: Mapping[str, str] = field(default_factory=dict, repr=False)
+    secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
+
+    def __post_init__(self) -> None:
+        self._check_urls()
+        for name in ("database_connections", "dispatch_window", "tick_batch", "worker_threads"):
+            self._check_range(name, 1, 100_000)
+        self._check_range("port", 1, 65_535)
+        self._check_range("body_limit", 1024, 1 << 30)
+        self._check_range("output_limit", 1024, 1 << 30)
+        for each in dataclasses.fields(self):
+            value = getattr(self, each.name)
+            if isinstance(value, timedelta) and value < timedelta(milliseconds=10):
+                raise SettingsError(f"{variable(each.name)} must be at least 0.01 seconds.")
+        if self.heartbeat_interval * 2 > self.run_lease:
+            raise SettingsError(
+                f"{variable('heartbeat_interval')} must be at most half of {variable('run_lease')}:"
+                " a lease must survive one lost heartbeat."
+            )
+        if self.run_lease < timedelta(seconds=2):
+            raise SettingsError(f"{variable('run_lease')} must be at least 2 seconds.")
+        if self.log_level not in {"DEBUG", "INFO", "WARNING", "ERROR"}:
+            raise SettingsError(
+                f"{variable('log_level')} must be DEBUG, INFO, WARNING or ERROR,"
+                f" not {self.log_level!r}."
+            )
+        if self.admin_token and len(self.admin_token) < 20:
+            raise SettingsError(
+                f"{variable('admin_token')} must have at least 20 characters;"
+                " `openssl rand -hex 32` makes a good one."
+            )
+
+    def _check_urls(self) -> None:
+        if urlsplit(self.database_url).scheme not in {"sqlite", "postgres", "postgresql"}:
+            raise SettingsError(
+                "DATABASE_URL must begin with sqlite:/// or postgresql:// (or postgres://)."
+            )
+        if urlsplit(self.redis_url).scheme not in {"redis", "rediss", "unix"}:
+            raise SettingsError("REDIS_URL must begin with redis://, rediss:// or unix://.")
+
+    def _check_range(self, name: str, least: int, most: int) -> None:
+        if not least <= getattr(self, name) <= most:
+            raise SettingsError(
+                f"{variable(name)} must be from {least} to {most}, not {getattr(self, name)}."
+            )
+
+
+def variable(name: str) -> str:
+    """The environment variable that sets the field *name*."""
+    return name.upper() if name in UNPREFIXED else PREFIX + name.upper()
+
+
+def load(environ: Mapping[str, str] | None = None) -> Settings:
+    """The settings that *environ* (by default the process's own) asks for.
+
+    Raises `SettingsError` with a sentence for the first variable that is wrong or unknown.
+    """
+    environ = os.environ if environ is None else environ
+    known = {variable(each.name): each for each in dataclasses.fields(Settings)}
+    for unknown in environ.keys() - known.keys():
+        if unknown.startswith(PREFIX) and not unknown.startswith(SECRET_PREFIX):
+            raise SettingsError(f"{unknown} is not a setting; see the table in README.md.")
+    values: dict[str, Any] = {
+        each.name: _read(name, each.type, environ[name])
+        for name, each in known.items()
+        if environ.get(name, "") != "" and each.name not in {"agent_environment", "secrets"}
+    }
+    return Settings(
+        **values,
+        agent_environment={name: environ[name] for name in _passed_on(environ) if name in environ},
+        secrets={
+            name.removeprefix(SECRET_PREFIX): value
+            for name, value in environ.items()
+            if name.startswith(SECRET_PREFIX)
+        },
+    )
+
+
+def _passed_on(environ: Mapping[str, str]) -> list[str]:
+    """The names of what agents may see: ours, and what AGENT_MANAGER_AGENT_ENVIRONMENT lists."""
+    more = environ.get(variable("agent_environment"), "")
+    return [*AGENT_ENVIRONMENT, *(name.strip() for name in more.split(",") if name.strip())]
+
+
+def _read(name: str, kind: object, text: str) -> Any:
+    readers: dict[object, tuple[Callable[[str], Any], str]] = {
+        int: (int, "a whole number"),
+        bool: (_boolean, "true or false"),
+        timedelta: (_seconds, "a number of seconds"),
+        str: (str, "text"),
+    }
+    reader, wanted = readers[kind]
+    try:
+        return reader(text)
+    except (ValueError, OverflowError):
+        raise SettingsError(f"{name} must be {wanted}, not {text!r}.") from None
+
+
+def _boolean(text: str) -> bool:
+    match text.strip().lower():
+        case "true" | "yes" | "1":
+            return True
+        case "false" | "no" | "0":
+            return False
+    raise ValueError(text)
+
+
+def _seconds(text: str) -> timedelta:
+    return timedelta(seconds=float(text))
+
+
+def environment(**changes: str) -> dict[str, str]:
+    """The process's own environment with *changes*: what its child processes are given."""
+    return {**os.environ, **changes}

@@ -1,0 +1,79 @@
+"""What a run can be, the moves between them, and the policies that decide what becomes of it.
+
+The values are what the wire shows and what the database holds.
+"""
+
+from enum import StrEnum
+
+
+class RunStatus(StrEnum):
+    """Where a run is in its life."""
+
+    QUEUED = "QUEUED"
+    RUNNING = "RUNNING"
+    PAUSED = "PAUSED"
+    COMPLETED = "COMPLETED"
+    FAILED = "FAILED"
+    CANCELLED = "CANCELLED"
+    SKIPPED = "SKIPPED"
+    MISSED = "MISSED"
+
+
+QUEUED, RUNNING, PAUSED, COMPLETED, FAILED, CANCELLED, SKIPPED, MISSED = RunStatus
+
+MOVES: dict[RunStatus, frozenset[RunStatus]] = {
+    QUEUED: frozenset({RUNNING, CANCELLED}),
+    RUNNING: frozenset({COMPLETED, FAILED, CANCELLED, PAUSED, QUEUED}),
+    PAUSED: frozenset({QUEUED, FAILED, CANCELLED}),
+}
+ACTIVE = frozenset(MOVES)
+ENDED = frozenset(RunStatus) - ACTIVE
+
+
+class Trigger(StrEnum):
+    """What made a run."""
+
+    SCHEDULE = "SCHEDULE"
+    MANUAL = "MANUAL"
+    API = "API"
+    RETRY = "RETRY"
+
+
+class Overlap(StrEnum):
+    """What becomes of a fire time while the run before it goes on."""
+
+    SKIP = "SKIP"
+    ALLOW = "ALLOW"
+
+
+class CatchUp(StrEnum):
+    """What becomes of fire times that passed unseen."""
+
+    LATEST = "LATEST"
+    NONE = "NONE"
+
+
+class ErrorCode(StrEnum):
+    """Why a run failed, was skipped or was missed: a closed list."""
+
+    AGENT_ERROR = "AGENT_ERROR"
+    TIMEOUT = "TIMEOUT"
+    WORKER_LOST = "WORKER_LOST"
+    REJECTED = "REJECTED"
+    OUTPUT_TOO_LARGE = "OUTPUT_TOO_LARGE"
+    OVERLAP = "OVERLAP"
+    AGENT_DISABLED = "AGENT_DISABLED"
+    MISFIRE = "MISFIRE"
+
+
+class Role(StrEnum):
+    """What a token may do; each role may do all that the ones before it may."""
+
+    VIEWER = "viewer"
+    OPERATOR = "operator"
+    ADMIN = "admin"
+
+    def includes(self, other: "Role") -> bool:
+        """Whether this role may do what *other* may."""
+        order = list(Role)
+        return order.index(self) >= order.index(other)

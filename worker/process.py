@@ -1,0 +1,108 @@
+"""A worker process: its Dramatiq worker, its heartbeat, and the end of both."""
+
+import logging
+import threading
+from datetime import timedelta
+
+import dramatiq
+from dramatiq import Worker
+
+from shared import clock, db, kinds, messages, processes
+from shared.log import Trouble
+from shared.process import StopFlag
+from shared.settings import Settings
+from worker import actors
+from worker.agents.stop import StopReason
+from worker.heartbeat import Heartbeat
+from worker.runner import Runner
+
+logger = logging.getLogger(__name__)
+
+# How long stopped agents have to end, and their runs to be put back.
+_LAST_WORDS = timedelta(seconds=4)
+
+
+class WorkerProcess:
+    """Consumes runs until it is told to stop; any number of such processes may run."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.id = processes.new_id()
+        self._settings = settings
+        self._heartbeat = Heartbeat(
+            self.id, lease=settings.run_lease, interval=settings.heartbeat_interval
+        )
+        self._runner = Runner(self.id, settings, self._heartbeat)
+        broker = messages.broker(settings.redis_url)
+        dramatiq.set_broker(broker)
+        actors.declare(broker, self._runner.execute)
+        self._broker = broker
+        self._worker = Worker(broker, worker_threads=settings.worker_threads, worker_timeout=100)
+        # No more messages than threads: what waits here could start elsewhere.
+        self._worker.queue_prefetch = settings.worker_threads
+
+    def run(self, stop: StopFlag) -> int:
+        """Work until *stop* is raised, then drain; the process's exit status."""
+        kinds.installed()
+        if not self._register(stop):
+            return 0
+        self._heartbeat.start()
+        self._worker.start()
+        logger.info("worker %s started: %d threads", self.id, self._settings.worker_threads)
+        healthy = True
+        while healthy and not stop.wait(1.0):
+            healthy = self._is_healthy()
+        if not healthy:
+            logger.critical("worker %s has lost a thread that it needs; ending", self.id)
+        self._drain(stop)
+        return 0 if healthy else 1
+
+    def _register(self, stop: StopFlag) -> bool:
+        trouble = Trouble(logger, "enter itself into the database")
+        while not stop.is_set():
+            try:
+                processes.worker_started(
+                    self.id,
+                    threads=self._settings.worker_threads,
+                    queues=[messages.RUNS_QUEUE],
+                    now=clock.now(),
+                )
+            except db.UNREACHABLE as error:
+                trouble.begins(error)
+                stop.wait(1.0)
+            else:
+                trouble.ends()
+                return True
+        return False
+
+    def _is_healthy(self) -> bool:
+        threads = [*self._worker.consumers.values(), *self._worker.workers]
+        return self._heartbeat.is_alive() and all(thread.is_alive() for thread in threads)
+
+    def _drain(self, stop: StopFlag) -> None:
+        """Finish what is held within the grace period, then stop the rest and put it back."""
+        grace = self._settings.shutdown_grace
+        logger.info("worker %s drains for up to %.0f s", self.id, grace.total_seconds())
+        self._runner.drain()
+        ending = threading.Thread(
+            target=self._worker.stop,
+            kwargs={"timeout": round((grace + _LAST_WORDS).total_seconds() * 1000)},
+            name="drain",
+            daemon=True,
+        )
+        ending.start()
+        self._await(ending, grace, stop, until_signals=2)
+        self._heartbeat.stop_all(StopReason.DRAINED)
+        self._await(ending, _LAST_WORDS, stop, until_signals=3)
+        self._heartbeat.close()
+        try:
+            processes.worker_stopped(self.id, now=clock.now())
+        except db.UNREACHABLE as error:
+            logger.error("worker %s could not note its end: %s", self.id, error)
+        logger.info("worker %s stopped", self.id)
+
+    def _await(
+        self, thread: threading.Thread, most: timedelta, stop: StopFlag, *, until_signals: int
+    ) -> None:
+        deadline = clock.monotonic() + most.total_seconds()
+        while thread.is_alive() and stop.signals < until_signals and clock.monotonic() < deadline:
+            thread.join(0.05)

@@ -1,0 +1,102 @@
+"""One run, from claim to finish."""
+
+import logging
+import time
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from shared import clock, db, runs
+from shared.log import Trouble
+from shared.models import Run
+from shared.runs import Lease, Outcome
+from shared.settings import Settings
+from shared.states import CANCELLED, FAILED
+from worker.agents.stop import StopReason
+from worker.attempt import Attempt, Retryable, Verdict
+from worker.heartbeat import Heartbeat
+from worker.reporter import Reporter
+
+logger = logging.getLogger(__name__)
+
+_TRY_AGAIN_SECONDS = 1.0
+
+
+class Runner:
+    """Executes runs for one worker process, on as many threads as call it."""
+
+    def __init__(self, worker: str, settings: Settings, heartbeat: Heartbeat) -> None:
+        self._worker = worker
+        self._settings = settings
+        self._heartbeat = heartbeat
+        self._draining = False
+        self._trouble = Trouble(logger, "record what came of a run")
+
+    def drain(self) -> None:
+        """Claim nothing from now on."""
+        self._draining = True
+
+    def execute(self, run_id: UUID) -> None:
+        """Execute a run, if it is still to be had: another delivery may have claimed it."""
+        run = self._claim(run_id)
+        if run is None:
+            return
+        held = Lease(run.id, run.attempt)
+        logger.info("run %s claimed: attempt %d of agent %s", run.id, run.attempt, run.agent_id)
+        reporter = Reporter(held)
+        timeout = timedelta(seconds=run.timeout_seconds)
+        with self._heartbeat.keeping(held, timeout, reporter) as work:
+            verdict = Attempt(run, self._settings).make(work.stop, reporter.report, clock.now())
+            work.agent_ended = True
+            became = self._record(run, held, verdict, reporter)
+        if became is None:
+            logger.warning("run %s was no longer ours; what came of it is dropped", run.id)
+        else:
+            logger.info("run %s %s", run.id, became)
+
+    def _claim(self, run_id: UUID) -> Run | None:
+        now = clock.now()
+        try:
+            with db.connection():
+                if self._draining:
+                    runs.hand_back(run_id, now=now)
+                    return None
+                return runs.claim(run_id, self._worker, lease=self._settings.run_lease, now=now)
+        except db.UNREACHABLE as error:
+            logger.error("run %s left to be dispatched again: %s", run_id, error)
+            return None
+
+    def _record(self, run: Run, held: Lease, verdict: Verdict, reporter: Reporter) -> str | None:
+        """Write *verdict* down, however long the database takes to be there."""
+        while True:
+            now = clock.now()
+            try:
+                reporter.write(now)
+                with db.connection():
+                    became = move(run, held, verdict, now)
+            except db.UNREACHABLE as error:
+                # Should the lease run out meanwhile, the fence keeps this from being written.
+                self._trouble.begins(error)
+                time.sleep(_TRY_AGAIN_SECONDS)
+            else:
+                self._trouble.ends()
+                return became
+
+
+def move(run: Run, held: Lease, verdict: Verdict, now: datetime) -> str | None:
+    """Make the move that *verdict* asks for; what became of the run. None: it is not ours."""
+    match verdict:
+        case Outcome():
+            return verdict.status.value if runs.finish(held, verdict, now=now) else None
+        case Retryable(error):
+            at = runs.next_attempt_at(run, now=now)
+            if at is None:
+                return move(run, held, Outcome(status=FAILED, error=error), now)
+            if runs.retry_later(held, error, at=at, now=now):
+                return f"queued again for {at}: {error['message']}"
+        case StopReason.DRAINED:
+            if runs.release(held, now=now):
+                return "put back"
+        case _:
+            return None
+    # Not to be queued again: it was cancelled meanwhile, or it is lost.
+    return "CANCELLED" if runs.finish(held, Outcome(status=CANCELLED), now=now) else None
