@@ -1,6 +1,7 @@
 """The registry of what can be run: made, replaced, deleted and listed."""
 
 from collections.abc import Mapping
+from contextlib import suppress
 from datetime import datetime
 from typing import Any
 
@@ -46,15 +47,13 @@ def get(agent_id: str) -> Row:
 
 def page(filters: Mapping[str, Any], paging: Paging) -> Page:
     """The agents that pass *filters*, by id."""
-    return AGENTS.page(filters, paging)
+    return AGENTS.page(listing.searching(filters), paging)
 
 
 def check_usable(agent_id: str) -> None:
     """Raise `Invalid` unless the agent exists; it will until this transaction ends."""
-    query = Agent.select(Agent.id).where(Agent.id == agent_id, Agent.deleted_at.is_null())
-    if not db.is_sqlite():
-        query = query.for_update("FOR SHARE")
-    if query.get_or_none() is None:
+    sql = "SELECT 1 FROM agent WHERE id = :id AND deleted_at IS NULL"
+    if db.execute(f"{sql} {db.locking('FOR SHARE')}", {"id": agent_id}).fetchone() is None:
         raise Invalid({"agentId": [f"There is no agent {agent_id!r}; GET /agents lists them."]})
 
 
@@ -129,7 +128,8 @@ def seed(*, now: datetime) -> list[str]:
             return []
         for agent_id, (name, description, config) in _SAMPLES.items():
             sample = {"name": name, "description": description, "kind": "echo", "config": config}
-            create(agent_id, sample, now=now)
+            with suppress(Conflict):  # Somebody else seeds at the same moment.
+                create(agent_id, sample, now=now)
     return list(_SAMPLES)
 
 

@@ -12,6 +12,7 @@ from shared.ids import uuid7
 from shared.listing import Listing
 from shared.models import AuditEvent
 from shared.pages import Page, Paging
+from shared.wire import camel
 
 # What a record shows of a long text.
 SHOWN = 200
@@ -83,6 +84,11 @@ def record(
             for name, (old, new) in (changes or {}).items()
         },
     ).execute()
+
+
+def made(fields: Mapping[str, Any]) -> Changes:
+    """The changes of something that was made with *fields*."""
+    return {camel(name): (None, value) for name, value in fields.items()}
 
 
 def page(filters: Mapping[str, Any], paging: Paging) -> Page:

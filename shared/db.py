@@ -54,6 +54,7 @@ class UtcDateTimeField(Field):
         return None if value is None else instant(value)
 
 
+@lru_cache(maxsize=4096)
 def stamp(value: datetime) -> str:
     """*value* as text that sorts as time does and that both databases read."""
     if value.tzinfo is None:
@@ -63,12 +64,15 @@ def stamp(value: datetime) -> str:
 
 def instant(value: datetime | str) -> datetime:
     """What a driver gave back for a `UtcDateTimeField`, as an aware datetime."""
-    return datetime.fromisoformat(value) if isinstance(value, str) else value
+    return _parse(value) if isinstance(value, str) else value
 
 
-def uuid(value: UUID | str) -> UUID:
-    """What a driver gave back for a `UUIDField`."""
-    return UUID(value) if isinstance(value, str) else value
+_parse = lru_cache(maxsize=4096)(datetime.fromisoformat)
+
+
+def uuid_hex(value: UUID | str) -> str:
+    """What a driver gave back for a `UUIDField`, as 32 hexadecimal digits."""
+    return value if isinstance(value, str) else value.hex
 
 
 class Record(Model):

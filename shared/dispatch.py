@@ -67,7 +67,7 @@ class Dispatcher:
     def _mark_sent(self, sendings: list[Sending], now: datetime) -> None:
         by_dispatches: dict[int, list[str]] = defaultdict(list)
         for sending in sendings:
-            by_dispatches[sending.dispatches].append(sending.run_id.hex)
+            by_dispatches[sending.dispatches].append(sending.run_id)
         for dispatches, ids in by_dispatches.items():
             wait = min(self._resend_after * 2 ** min(dispatches, 20), _RESEND_AT_LEAST_EVERY)
             db.execute(
@@ -81,7 +81,7 @@ def _mark_unsent(sendings: list[Sending], now: datetime) -> None:
     db.execute(
         "UPDATE run SET dispatches = 0, dispatch_at = :now"
         f" WHERE status = 'QUEUED' AND id IN {db.uuids('ids')}",
-        {"ids": json.dumps([each.run_id.hex for each in sendings]), "now": stamp(now)},
+        {"ids": json.dumps([each.run_id for each in sendings]), "now": stamp(now)},
     )
 
 
@@ -148,4 +148,4 @@ def _ready(
     bound = {**(values or {}), "now": stamp(now), "limit": limit}
     if only is not None:
         bound["only"] = only.hex
-    return [Sending(db.uuid(row[0]), row[1]) for row in db.execute(sql, bound).fetchall()]
+    return [Sending(db.uuid_hex(row[0]), row[1]) for row in db.execute(sql, bound).fetchall()]

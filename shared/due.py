@@ -14,7 +14,8 @@ from uuid import UUID
 
 from shared import cron, db, new_runs, policy
 from shared.db import stamp
-from shared.ids import uuid7
+from shared.ids import uuid7_hex
+from shared.runs import failure
 from shared.states import QUEUED, CatchUp, Overlap
 
 logger = logging.getLogger(__name__)
@@ -29,7 +30,7 @@ Memo = dict[tuple[str, str, datetime], tuple[list[datetime], datetime | None]]
 class Due(NamedTuple):
     """A schedule whose fire time has come, and what its policies look at."""
 
-    id: UUID
+    id: str
     cron_expression: str | None
     timezone: str
     next_run_at: datetime
@@ -113,7 +114,7 @@ def _due(now: datetime, limit: int, only: UUID | None) -> Iterator[Due]:
     values = {"now": stamp(now), "limit": limit, **({"only": only.hex} if only else {})}
     for row in db.execute(sql, values).fetchall():
         yield Due(
-            id=db.uuid(row[0]),
+            id=db.uuid_hex(row[0]),
             cron_expression=row[1],
             timezone=row[2],
             next_run_at=db.instant(row[3]),
@@ -144,7 +145,7 @@ def _settle_one(due: Due, now: datetime, memo: Memo) -> tuple[list[dict[str, Any
     )
     rows = [_row(due, record, now) for record in records]
     move = {
-        "id": due.id.hex,
+        "id": due.id,
         "next_run_at": upcoming and stamp(upcoming),
         # A one-time schedule has had its time.
         "enabled": due.cron_expression is not None,
@@ -177,22 +178,25 @@ def _passed(due: Due, now: datetime, memo: Memo) -> tuple[list[datetime], dateti
 
 def _row(due: Due, record: policy.Occurrence, now: datetime) -> dict[str, Any]:
     delay = policy.jitter(due.id, record.scheduled_for, due.jitter)
-    return {
-        "id": uuid7(now).hex,
-        "schedule_id": due.id.hex,
+    row = {
+        "id": uuid7_hex(now),
+        "schedule_id": due.id,
         "status": record.status.value,
         "scheduled_for": stamp(record.scheduled_for),
         "available_at": stamp(record.scheduled_for + delay),
-        "missed_until": record.missed_until and stamp(record.missed_until),
-        "missed_count": record.missed_count,
-        "finished_at": None if record.status is QUEUED else stamp(now),
-        "error": record.error and {"code": record.error[0].value, "message": record.error[1]},
     }
+    if record.status is not QUEUED:
+        row["finished_at"] = stamp(now)
+    if record.error is not None:
+        row["error"] = failure(*record.error)
+    if record.missed_until is not None:
+        row |= {"missed_until": stamp(record.missed_until), "missed_count": record.missed_count}
+    return row
 
 
 def _set_aside(due: Due, error: Exception) -> dict[str, Any]:
     return {
-        "id": due.id.hex,
+        "id": due.id,
         "next_run_at": None,
         "enabled": True,
         "last_run_id": None,

@@ -4,6 +4,7 @@ Models would read better, but making twenty of them costs more than the rest of 
 """
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -145,7 +146,7 @@ def holds(column: str, name: str) -> Sql:
 
 
 def like(column: str, name: str) -> Sql:
-    """Whether *column* contains `:name`, a pattern from `containing`, whatever the case of A to Z."""
+    """Whether *column* is like `:name` (see `searching`), whatever the case of A to Z."""
     return Spelled(f"{column} LIKE :{name} ESCAPE '\\'", f"{column} ILIKE :{name} ESCAPE '\\'")
 
 
@@ -157,8 +158,9 @@ def millis(since: str, until: str) -> Sql:
     )
 
 
-def containing(part: str) -> str:
-    """The pattern of what contains *part*."""
-    for special in "\\%_":
-        part = part.replace(special, f"\\{special}")
-    return f"%{part}%"
+def searching(filters: Mapping[str, Any]) -> Mapping[str, Any]:
+    """*filters*, where the text `q` has become the pattern of what contains it."""
+    if "q" not in filters:
+        return filters
+    escaped = re.sub(r"[\\%_]", r"\\\g<0>", filters["q"])
+    return {**filters, "q": f"%{escaped}%"}

@@ -7,7 +7,6 @@ built by name, so that whoever sends it need not import the actor that answers t
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
-from uuid import UUID
 
 import redis
 from dramatiq import Message
@@ -40,7 +39,8 @@ _TEMPLATE = (
 class Sending:
     """A run that is to be executed, and how often it has been sent before."""
 
-    run_id: UUID
+    #: In hexadecimal digits.
+    run_id: str
     dispatches: int
 
 
@@ -78,7 +78,7 @@ def send(client: redis.Redis, sendings: Iterable[Sending]) -> None:
     bodies: dict[Any, Any] = {}
     for sending in sendings:
         message_id = f"{sending.run_id}.{sending.dispatches}"
-        body = _TEMPLATE.replace(_MESSAGE, message_id).replace(_RUN, str(sending.run_id))
+        body = _TEMPLATE.replace(_MESSAGE, message_id).replace(_RUN, sending.run_id)
         bodies[message_id] = body
     if not bodies:
         return

@@ -4,7 +4,6 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from uuid import UUID
 
 from shared.states import MISSED, QUEUED, SKIPPED, CatchUp, ErrorCode, Overlap, RunStatus
 
@@ -82,11 +81,11 @@ def decide(
     return records
 
 
-def jitter(schedule_id: UUID, fire_time: datetime, most: timedelta) -> timedelta:
+def jitter(schedule_id: str, fire_time: datetime, most: timedelta) -> timedelta:
     """How much later than *fire_time* its run may start: the same for every scheduler that asks."""
     if not most:
         return most
-    seed = schedule_id.bytes + fire_time.isoformat().encode()
+    seed = f"{schedule_id} {fire_time.isoformat()}".encode()
     share = int.from_bytes(hashlib.blake2b(seed, digest_size=8).digest()) / 2**64
     return most * share
 

@@ -70,7 +70,7 @@ def get(schedule_id: UUID) -> Row:
 
 def page(filters: Mapping[str, Any], paging: Paging) -> Page:
     """The schedules that pass *filters*, the newest first."""
-    return SCHEDULES.page(filters, paging)
+    return SCHEDULES.page(listing.searching(filters), paging)
 
 
 def check_known(schedule_id: UUID) -> None:
@@ -143,7 +143,7 @@ def delete(schedule_id: UUID, *, version: int | None, now: datetime) -> None:
 
 
 def _locked(schedule_id: UUID, version: int | None, now: datetime) -> Schedule:
-    """The schedule, ours until the transaction ends, with all that it named until *now* recorded."""
+    """The schedule, ours until the transaction ends, with what it named until *now* recorded."""
     schedule = _read_locked(schedule_id)
     if version is not None and version != schedule.version:
         raise VersionMismatch(

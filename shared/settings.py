@@ -85,11 +85,11 @@ class Settings:
             )
 
     def _check_urls(self) -> None:
-        if urlsplit(self.database_url).scheme not in {"sqlite", "postgres", "postgresql"}:
+        if _scheme(self.database_url) not in {"sqlite", "postgres", "postgresql"}:
             raise SettingsError(
                 "DATABASE_URL must begin with sqlite:/// or postgresql:// (or postgres://)."
             )
-        if urlsplit(self.redis_url).scheme not in {"redis", "rediss", "unix"}:
+        if _scheme(self.redis_url) not in {"redis", "rediss", "unix"}:
             raise SettingsError("REDIS_URL must begin with redis://, rediss:// or unix://.")
 
     def _check_range(self, name: str, least: int, most: int) -> None:
@@ -102,6 +102,13 @@ class Settings:
 def variable(name: str) -> str:
     """The environment variable that sets the field *name*."""
     return name.upper() if name in UNPREFIXED else PREFIX + name.upper()
+
+
+def _scheme(url: str) -> str:
+    try:
+        return urlsplit(url).scheme
+    except ValueError:  # A bracket that nobody closed, for one.
+        return ""
 
 
 def load(environ: Mapping[str, str] | None = None) -> Settings:
@@ -163,6 +170,6 @@ def _seconds(text: str) -> timedelta:
     return timedelta(seconds=float(text))
 
 
-def environment(**changes: str) -> dict[str, str]:
-    """The process's own environment with *changes*: what its child processes are given."""
-    return {**os.environ, **changes}
+def environment() -> dict[str, str]:
+    """A copy of the process's own environment, to be changed and given to its child processes."""
+    return dict(os.environ)

@@ -62,7 +62,7 @@ class Load:
 
 
 def pulse() -> Pulse:
-    """The pulse, from three entries of indexes: cheap however much there is."""
+    """The pulse: cheap, however many schedules and runs there are."""
     last_tick_at, last_tick_ms, next_run_at = db.execute(_PULSE).fetchone()
     return Pulse(
         last_tick_at=last_tick_at and db.instant(last_tick_at),

@@ -65,8 +65,7 @@ def resolve(host: str, port: int, *, allow_private: bool, stop: Stop) -> list[Ad
     found = _look_up(host, port, stop)
     if not allow_private:
         for address in found:
-            # Without its zone, which says by which interface the address is reached.
-            if not is_public(ipaddress.ip_address(address.at[0].partition("%")[0])):
+            if not is_public(ipaddress.ip_address(address.at[0])):
                 raise AgentError(
                     f"{host} leads to {address.at[0]}, which is not on the public internet; "
                     "the worker's settings do not allow that.",

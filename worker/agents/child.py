@@ -52,8 +52,6 @@ def _claim_stdout() -> BinaryIO:
     """Keep standard output for the answer; what the function prints is a log."""
     answer = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
-    with open(os.devnull, "rb") as nothing:
-        os.dup2(nothing.fileno(), 0)
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(line_buffering=True, errors="backslashreplace")  # type: ignore[union-attr]
     return answer

@@ -75,6 +75,8 @@ def _connected(found: list[Address], stop: Stop) -> Iterator[socket.socket]:
         except BaseException:
             sock.close()
             raise
+        # The body is sent after the headers; it need not wait until they have arrived.
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         # Long silences are usual while a model thinks; a peer that has vanished is not one.
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
         if hasattr(socket, "TCP_KEEPIDLE"):

@@ -35,9 +35,9 @@ class ChildSchema(config.ConfigSchema):
         error_messages=config.says("Give an object of names and texts."),
     )
     # Of address space: Go, Java and Node reserve far more of it than they use.
-    maxMemoryMb = config.number(fields.Integer, 16, 1_048_576, load_default=None)  # noqa: N815
-    maxCpuSeconds = config.number(fields.Integer, 1, 86_400, load_default=None)  # noqa: N815
-    maxFileMb = config.number(fields.Integer, 1, 1_048_576, load_default=None)  # noqa: N815
+    maxMemoryMb = config.number(fields.Integer, 16, 1_048_576, strict=True, load_default=None)  # noqa: N815
+    maxCpuSeconds = config.number(fields.Integer, 1, 86_400, strict=True, load_default=None)  # noqa: N815
+    maxFileMb = config.number(fields.Integer, 1, 1_048_576, strict=True, load_default=None)  # noqa: N815
 
 
 def environment(config: Mapping[str, Any], context: Context) -> dict[str, str]:

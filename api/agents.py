@@ -1,0 +1,132 @@
+"""/agents: the registry of what can be run."""
+
+from collections.abc import Mapping
+from typing import Any
+from uuid import UUID
+
+from flask import Response
+from flask.views import MethodView
+
+from api import access, examples, making, reading
+from api.blueprint import Blueprint
+from api.rendering import Renderer
+from api.runs import queued
+from api.schemas.agents import (
+    AgentQuerySchema,
+    AgentSchema,
+    NewAgentSchema,
+    ReplacedAgentSchema,
+)
+from api.schemas.pages import page_of
+from api.schemas.runs import NewRunSchema, QueuedSchema
+from shared import agents, audit, clock, db, kinds, new_runs
+from shared.audit import Changes
+from shared.errors import Invalid
+from shared.pages import Paging
+from shared.states import Role
+
+blp = Blueprint("agents", says="What can be run: a kind, and a configuration of it.")
+AGENT = Renderer(AgentSchema, agents.AGENTS)
+
+
+@blp.route("")
+class Agents(MethodView):
+    """All agents."""
+
+    @blp.query(AgentQuerySchema)
+    @blp.answers(200, page_of(AgentSchema))
+    def get(self, filters: Mapping[str, Any], paging: Paging) -> Response:
+        """List agents
+
+        By id, unless `sort` says otherwise.
+        """
+        return AGENT.page(agents.page(filters, paging))
+
+    @blp.body(NewAgentSchema, example=examples.NEW_AGENT)
+    @blp.answers(201, AgentSchema, example=examples.AGENT)
+    def post(self, fields: dict[str, Any]) -> Response:
+        """Make an agent
+
+        Kinds that run code of the configuration's choosing take the role `admin`.
+        """
+        agent_id = fields.pop("id")
+        _demand_for(fields["kind"])
+        with db.transaction():
+            agents.create(agent_id, fields, now=clock.now())
+            _record("create", agent_id, audit.made(fields))
+            row = agents.get(agent_id)
+        return AGENT.tagged(row, 201, {"Location": f"/api/v1/agents/{agent_id}"})
+
+
+@blp.route("/<slug:agent_id>")
+class Agent(MethodView):
+    """One agent."""
+
+    @blp.answers(200, AgentSchema, example=examples.AGENT)
+    def get(self, agent_id: str) -> Response:
+        """Get an agent"""
+        return AGENT.tagged(agents.get(agent_id))
+
+    @blp.body(ReplacedAgentSchema, example=examples.NEW_AGENT)
+    @blp.answers(200, AgentSchema, example=examples.AGENT)
+    def put(self, fields: dict[str, Any], agent_id: str) -> Response:
+        """Replace an agent
+
+        What is not named stays as it is. Runs that exist keep to what they were told.
+        """
+        if fields.pop("id", agent_id) != agent_id:
+            raise Invalid({"id": ["An agent keeps its id."]})
+        with db.transaction():
+            agent = agents.locked(agent_id, version=reading.if_match())
+            _demand_for(agent.kind)
+            _demand_for(fields["kind"])
+            changes = agents.change(agent, fields, now=clock.now())
+            if changes:
+                _record("update", agent_id, changes)
+            row = agents.get(agent_id)
+        return AGENT.tagged(row)
+
+    @blp.answers(204)
+    def delete(self, agent_id: str) -> Response:
+        """Delete an agent
+
+        Only one that no schedule uses.
+        """
+        with db.transaction():
+            agent = agents.locked(agent_id, version=reading.if_match())
+            _demand_for(agent.kind)
+            agents.delete(agent, now=clock.now())
+            _record("delete", agent_id)
+        return Response(status=204)
+
+
+@blp.route("/<slug:agent_id>/runs/background")
+class BackgroundRun(MethodView):
+    """A run without a schedule."""
+
+    @blp.body(NewRunSchema, example=examples.NEW_RUN)
+    @blp.answers(202, QueuedSchema, example=examples.QUEUED)
+    def post(self, orders: dict[str, Any], agent_id: str) -> Response:
+        """Run an agent in the background
+
+        With an `Idempotency-Key`, asking twice makes one run.
+        """
+
+        def make(**how: Any) -> UUID:
+            return new_runs.background(agent_id, **orders, **how)
+
+        return queued(making.run(make, "agent.run", ("agent", agent_id)))
+
+
+def _demand_for(kind: str) -> None:
+    """Raise `Forbidden` where *kind* is for admins only, and the request comes from none."""
+    installed = kinds.installed().get(kind)
+    # What is no longer installed may have been anything.
+    if installed is None or installed.admin_only:
+        access.demand(Role.ADMIN)
+
+
+def _record(action: str, agent_id: str, changes: Changes | None = None) -> None:
+    audit.record(
+        access.principal(), f"agent.{action}", ("agent", agent_id), changes, now=clock.now()
+    )

@@ -1,0 +1,137 @@
+"""The blueprint that all resources use: a token, a role, a unit of work, and documentation."""
+
+from collections.abc import Callable
+from copy import deepcopy
+from functools import wraps
+from http import HTTPStatus
+from typing import Any
+
+from flask import Response, request
+from flask.views import MethodView
+from flask_smorest import Blueprint as SmorestBlueprint  # type: ignore[import-untyped]
+from marshmallow import Schema
+
+from api import access, reading
+from api.schemas.pages import ListQuerySchema
+from shared import db
+from shared.states import Role
+
+View = Callable[..., Response]
+_SAFE = frozenset({"GET", "HEAD"})
+
+
+class Blueprint(SmorestBlueprint):  # type: ignore[misc]
+    """A resource. *reads* and *writes* are the roles that its methods take."""
+
+    def __init__(
+        self, name: str, *, reads: Role = Role.VIEWER, writes: Role = Role.OPERATOR, says: str
+    ) -> None:
+        super().__init__(name, __name__, description=says)
+        self._reads, self._writes = reads, writes
+
+    def route(
+        self, rule: str, *, writes: Role | None = None, **options: Any
+    ) -> Callable[[type[MethodView]], type[MethodView]]:
+        """Serve *rule* by a view, whose changes take the role *writes*."""
+        register = super().route(rule, **options)
+
+        def decorate(view: type[MethodView]) -> type[MethodView]:
+            view.init_every_request = False
+            view.decorators = [lambda serve: self._guarded(serve, writes or self._writes)]
+            registered: type[MethodView] = register(view)
+            return registered
+
+        return decorate
+
+    def _guarded(self, serve: View, writes: Role) -> View:
+        @wraps(serve)
+        def guarded(**path: Any) -> Response:
+            token = access.bearer()
+            role = self._reads if request.method in _SAFE else writes
+
+            def admitted() -> Response:
+                access.admit(token, role)
+                return serve(**path)
+
+            return _in_one_unit(admitted)
+
+        return guarded
+
+    def body(
+        self, schema: type[Schema], *, optional: bool = False, example: Any = None
+    ) -> Callable[[View], View]:
+        """Hand the view what *schema* makes of the body."""
+        loader = schema()
+        parameter = {
+            "in": "json",
+            "required": not optional,
+            "schema": loader,
+        } | ({} if example is None else {"example": example})
+
+        def decorate(view: View) -> View:
+            @wraps(view)
+            def reads_body(*args: Any, **path: Any) -> Response:
+                return view(*args, reading.body(loader, optional=optional), **path)
+
+            return _documented(reads_body, parameter)
+
+        return decorate
+
+    def query(self, schema: type[ListQuerySchema]) -> Callable[[View], View]:
+        """Hand the view the filters and the page that the query string asks for."""
+
+        def decorate(view: View) -> View:
+            @wraps(view)
+            def reads_query(*args: Any, **path: Any) -> Response:
+                filters, paging = reading.query(schema, request.query_string)
+                return view(*args, filters, paging, **path)
+
+            return _documented(reads_query, {"in": "query", "schema": schema})
+
+        return decorate
+
+    def answers(
+        self, status: int, schema: type[Schema] | None = None, *, example: Any = None
+    ) -> Callable[[View], View]:
+        """Document what the view answers; it renders that itself."""
+        described = {"description": HTTPStatus(status).phrase}
+        answer = described | ({"schema": schema} if schema else {})
+        if example is not None:
+            answer["example"] = example
+
+        def decorate(view: View) -> View:
+            documentation = deepcopy(getattr(view, "_apidoc", {}))
+            responses = documentation.setdefault("response", {}).setdefault("responses", {})
+            responses.setdefault(status, []).append(answer | {"content_type": None})
+            documentation.setdefault("success_status_codes", []).append(status)
+            view._apidoc = documentation  # type: ignore[attr-defined]
+            return view
+
+        return decorate
+
+
+def _documented(view: View, parameter: dict[str, Any]) -> View:
+    documentation = deepcopy(getattr(view, "_apidoc", {}))
+    documentation.setdefault("arguments", {}).setdefault("parameters", []).append(parameter)
+    view._apidoc = documentation  # type: ignore[attr-defined]
+    return view
+
+
+def _in_one_unit(serve: Callable[[], Response]) -> Response:
+    """Serve with one connection to the database; with a second one if the first turns out stale.
+
+    What reads may be done again. What changes may not, so it tries its connection first.
+    """
+    may_repeat = not db.is_sqlite()
+    try:
+        with db.connection():
+            if may_repeat and request.method not in _SAFE:
+                db.execute("SELECT 1")
+                may_repeat = False
+            return serve()
+    except db.UNREACHABLE:
+        if not may_repeat:
+            raise
+    db.proxy.close_idle()
+    with db.connection():
+        return serve()

@@ -1,0 +1,101 @@
+"""The documented calls, as the OpenAPI document shows them."""
+
+from typing import Any
+
+_SCHEDULE_ID = "019bf3a4-5d00-7c3e-8a52-6f1f0c9a7b21"
+_RUN_ID = "019bf5c9-d300-7b8e-9d4c-2f64a1c7e905"
+
+NEW_SCHEDULE: dict[str, Any] = {
+    "name": "Daily Sales Summary",
+    "agentId": "finance_agent",
+    "message": "Generate a summary of today's sales data",
+    "cronExpression": "0 8 * * *",
+    "enabled": True,
+}
+REPLACED_SCHEDULE = {**NEW_SCHEDULE, "cronExpression": "0 9 * * *"}
+SCHEDULE: dict[str, Any] = {
+    "id": _SCHEDULE_ID,
+    **NEW_SCHEDULE,
+    "runAt": None,
+    "timezone": "UTC",
+    "startAt": None,
+    "endAt": None,
+    "overlapPolicy": "SKIP",
+    "catchUpPolicy": "LATEST",
+    "catchUpWindowSeconds": 3600,
+    "jitterSeconds": 0,
+    "timeoutSeconds": None,
+    "maxAttempts": 3,
+    "retryBackoffSeconds": 30,
+    "priority": 5,
+    "tags": [],
+    "createdAt": "2027-01-30T10:15:00.125Z",
+    "updatedAt": "2027-01-30T10:15:00.125Z",
+    "nextRunAt": "2027-02-01T08:00:00Z",
+    "lastRun": {
+        "runId": _RUN_ID,
+        "status": "COMPLETED",
+        "scheduledFor": "2027-01-31T08:00:00Z",
+        "startedAt": "2027-01-31T08:00:00.084Z",
+        "finishedAt": "2027-01-31T08:00:04.511Z",
+    },
+    "description": "At 08:00",
+    "error": None,
+    "version": 1,
+}
+TRIGGERED = {"message": "Schedule execution triggered.", "runId": _RUN_ID}
+QUEUED = {"runId": _RUN_ID, "status": "QUEUED"}
+RUN: dict[str, Any] = {
+    "runId": _RUN_ID,
+    "sessionId": _RUN_ID,
+    "agentId": "finance_agent",
+    "scheduleId": _SCHEDULE_ID,
+    "batchId": None,
+    "retryOf": None,
+    "trigger": "SCHEDULE",
+    "status": "COMPLETED",
+    "message": NEW_SCHEDULE["message"],
+    "content": "Sales were 4 % above yesterday's.",
+    "error": None,
+    "scheduledFor": "2027-01-31T08:00:00Z",
+    "missedUntil": None,
+    "missedCount": None,
+    "queuedAt": "2027-01-31T08:00:00.012Z",
+    "availableAt": "2027-01-31T08:00:00Z",
+    "startedAt": "2027-01-31T08:00:00.084Z",
+    "finishedAt": "2027-01-31T08:00:04.511Z",
+    "cancelRequestedAt": None,
+    "durationMs": 4427,
+    "attempt": 1,
+    "maxAttempts": 3,
+    "priority": 5,
+    "timeoutSeconds": 600,
+    "workerId": None,
+    "model": None,
+    "metrics": {"inputTokens": 812, "outputTokens": 64, "totalTokens": 876, "costUsd": 0.0021},
+    "metadata": {},
+}
+NEW_RUN = {"message": NEW_SCHEDULE["message"]}
+NEW_AGENT: dict[str, Any] = {
+    "id": "finance_agent",
+    "name": "Finance agent",
+    "description": "Answers with the message it is given.",
+    "kind": "echo",
+    "config": {"delaySeconds": 2},
+}
+AGENT: dict[str, Any] = {
+    **NEW_AGENT,
+    "enabled": True,
+    "timeoutSeconds": 600,
+    "maxConcurrency": None,
+    "createdAt": "2027-01-30T10:15:00.125Z",
+    "updatedAt": "2027-01-30T10:15:00.125Z",
+    "version": 1,
+}
+PREVIEW = {"cronExpression": "30 2 * * *", "timezone": "Europe/Berlin", "count": 1}
+FIRE_TIMES = {
+    "description": "At 02:30 (Europe/Berlin)",
+    "fireTimes": [
+        {"at": "2027-01-31T01:30:00Z", "local": "2027-01-31T02:30:00+01:00", "note": None}
+    ],
+}

@@ -1,0 +1,19 @@
+"""How gunicorn serves the API: `gunicorn -c python:api.gunicorn_conf "api.app:create_app()"`."""
+
+import os
+
+from shared.settings import environment, load
+
+_settings = load()
+_CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+bind = f"{_settings.host}:{_settings.port}"
+# As Heroku and gunicorn itself spell it.
+workers = int(environment().get("WEB_CONCURRENCY") or min(_CORES, 4))
+worker_class = "gthread"
+threads = min(8, _settings.database_connections)
+keepalive = 30
+graceful_timeout = int(_settings.shutdown_grace.total_seconds())
+loglevel = "warning"
+# Its control socket would be one more door.
+control_socket_disable = True

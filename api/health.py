@@ -1,0 +1,63 @@
+"""/healthz: is this process alive? /readyz: are database and Redis there, does time tick?"""
+
+from flask import Response
+from flask.views import MethodView
+
+from api.blueprint import Blueprint, View
+from api.rendering import answer
+from api.schemas.health import AliveSchema, ReadySchema
+from api.services import services
+from shared import clock, health
+from shared.findings import FAIL
+from shared.messages import publisher
+from shared.states import Role
+
+
+class OpenBlueprint(Blueprint):
+    """A resource that takes no token, and no database."""
+
+    def takes_no_token(self, view: View) -> View:
+        """Document that the view takes no token."""
+        documented: View = self.doc(security=[])(view)
+        return documented
+
+    def _guarded(self, serve: View, writes: Role) -> View:
+        return serve
+
+
+blp = OpenBlueprint("health", says="Whether Agent Manager is well.")
+
+
+@blp.route("/healthz")
+class Alive(MethodView):
+    """This process."""
+
+    @blp.takes_no_token
+    @blp.answers(200, AliveSchema)
+    def get(self) -> Response:
+        """Tell whether this process answers
+
+        For whoever restarts it, or sends it requests. It looks at nothing.
+        """
+        return answer({"status": "ok"})
+
+
+@blp.route("/readyz")
+class Ready(MethodView):
+    """The whole system."""
+
+    @blp.takes_no_token
+    @blp.answers(503, ReadySchema)
+    @blp.answers(200, ReadySchema)
+    def get(self) -> Response:
+        """Tell whether the system does its job
+
+        Database, Redis, ticks: for whoever is to be called when something is wrong. The API itself
+        works without Redis and schedulers, so do not take it out of service for them.
+        """
+        with publisher(services().settings.redis_url) as client:
+            findings = list(health.readiness(client, clock.now))
+        failed = any(each.status is FAIL for each in findings)
+        checks = {each.name: {"status": each.status, "says": each.says} for each in findings}
+        says = "not ready" if failed else "ready"
+        return answer({"status": says, "checks": checks}, 503 if failed else 200)

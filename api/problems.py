@@ -1,0 +1,94 @@
+"""Problem details (RFC 9457), and the one translation of our errors into them."""
+
+import json
+import logging
+from collections.abc import Mapping, Sequence
+from http import HTTPStatus
+
+from flask import Flask, Response
+from playhouse.pool import MaxConnectionsExceeded
+from werkzeug.exceptions import HTTPException
+
+from shared import db
+from shared.errors import AgentManagerError, Conflict, CronError, Invalid, NotFound, VersionMismatch
+
+logger = logging.getLogger(__name__)
+
+MEDIA_TYPE = "application/problem+json"
+# How long a client should wait for a database that is away.
+_RETRY_AFTER_SECONDS = "5"
+
+_STATUS: Mapping[type[AgentManagerError], int] = {
+    NotFound: 404,
+    Conflict: 409,
+    VersionMismatch: 412,
+    Invalid: 422,
+    CronError: 422,
+}
+
+
+class Unreadable(HTTPException):
+    """The body is not the JSON that we read."""
+
+    code = 400
+
+
+class UnsupportedMediaType(HTTPException):
+    """The body is not said to be JSON."""
+
+    code = 415
+
+
+def problem(
+    status: int,
+    detail: str,
+    *,
+    errors: Mapping[str, Sequence[str]] | None = None,
+    headers: Mapping[str, str] | None = None,
+) -> Response:
+    """The response that says what is wrong: *errors* maps fields to sentences."""
+    body: dict[str, object] = {
+        "type": "about:blank",
+        "title": HTTPStatus(status).phrase,
+        "status": status,
+        "detail": detail,
+    }
+    if errors is not None:
+        body["errors"] = errors
+    return Response(json.dumps(body), status, headers, content_type=MEDIA_TYPE)
+
+
+def register(app: Flask) -> None:
+    """Have *app* answer every error with a problem."""
+    app.register_error_handler(AgentManagerError, _ours)
+    app.register_error_handler(HTTPException, _http)
+    for error in (*db.UNREACHABLE, MaxConnectionsExceeded):
+        app.register_error_handler(error, _unreachable)
+    app.register_error_handler(Exception, _unexpected)
+
+
+def _ours(error: AgentManagerError) -> Response:
+    status = next((_STATUS[kind] for kind in type(error).__mro__ if kind in _STATUS), 500)
+    if isinstance(error, Invalid):
+        return problem(status, "Some values are wrong.", errors=error.fields)
+    return problem(status, str(error))
+
+
+def _http(error: HTTPException) -> Response:
+    response = problem(error.code or 500, error.description or "")
+    for name, value in error.get_headers():
+        if name != "Content-Type":
+            response.headers[name] = value
+    return response
+
+
+def _unreachable(error: Exception) -> Response:
+    logger.warning("the database is away: %s", error)
+    return problem(
+        503, "The database is away; try again.", headers={"Retry-After": _RETRY_AFTER_SECONDS}
+    )
+
+
+def _unexpected(error: Exception) -> Response:
+    logger.error("a request failed unexpectedly", exc_info=error)
+    return problem(500, "This is our fault, and the log says more.")

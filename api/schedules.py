@@ -1,0 +1,194 @@
+"""/schedules: the standing orders."""
+
+from collections.abc import Mapping
+from typing import Any
+from uuid import UUID
+
+from flask import Response
+from flask.views import MethodView
+
+from api import access, examples, making, reading
+from api.blueprint import Blueprint
+from api.rendering import Renderer, answer
+from api.schemas.base import written
+from api.schemas.pages import page_of
+from api.schemas.runs import RunOfScheduleQuerySchema, RunSchema
+from api.schemas.schedules import (
+    ChangedScheduleSchema,
+    FireTimesSchema,
+    NewScheduleSchema,
+    PreviewSchema,
+    ReplacedScheduleSchema,
+    ScheduleQuerySchema,
+    ScheduleSchema,
+    TriggeredSchema,
+    TriggerSchema,
+)
+from shared import audit, clock, cron, db, history, new_runs, schedules
+from shared.audit import Changes
+from shared.errors import CronError, Invalid
+from shared.pages import Paging
+from shared.states import Role
+
+blp = Blueprint("schedules", says="Standing orders: which agent, what to tell it, and when.")
+SCHEDULE = Renderer(ScheduleSchema, schedules.SCHEDULES)
+RUN = Renderer(RunSchema, history.RUNS)
+
+
+@blp.route("")
+class Schedules(MethodView):
+    """All schedules."""
+
+    @blp.query(ScheduleQuerySchema)
+    @blp.answers(200, page_of(ScheduleSchema))
+    def get(self, filters: Mapping[str, Any], paging: Paging) -> Response:
+        """List schedules
+
+        The newest first, unless `sort` says otherwise.
+        """
+        return SCHEDULE.page(schedules.page(filters, paging))
+
+    @blp.body(NewScheduleSchema, example=examples.NEW_SCHEDULE)
+    @blp.answers(201, ScheduleSchema, example=examples.SCHEDULE)
+    def post(self, fields: dict[str, Any]) -> Response:
+        """Make a schedule
+
+        It runs nothing yet. With an `Idempotency-Key`, asking twice makes one schedule.
+        """
+        now = clock.now()
+        with db.transaction():
+            made, new = schedules.create(fields, key=reading.idempotency_key(), now=now)
+            if new:
+                _record("create", made, audit.made(fields))
+            row = schedules.get(made)
+        return SCHEDULE.tagged(row, 201, {"Location": f"/api/v1/schedules/{made}"})
+
+
+@blp.route("/<uuid:schedule_id>")
+class Schedule(MethodView):
+    """One schedule."""
+
+    @blp.answers(200, ScheduleSchema, example=examples.SCHEDULE)
+    def get(self, schedule_id: UUID) -> Response:
+        """Get a schedule"""
+        return SCHEDULE.tagged(schedules.get(schedule_id))
+
+    @blp.body(ReplacedScheduleSchema, example=examples.REPLACED_SCHEDULE)
+    @blp.answers(200, ScheduleSchema, example=examples.SCHEDULE)
+    def put(self, fields: dict[str, Any], schedule_id: UUID) -> Response:
+        """Replace a schedule
+
+        Takes what a new schedule takes; what is not named stays as it is.
+        """
+        return _changed(schedule_id, fields)
+
+    @blp.body(ChangedScheduleSchema, example={"enabled": False})
+    @blp.answers(200, ScheduleSchema, example=examples.SCHEDULE)
+    def patch(self, fields: dict[str, Any], schedule_id: UUID) -> Response:
+        """Change a schedule
+
+        Changes only what is named. null resets what can be null.
+        """
+        return _changed(schedule_id, fields)
+
+    @blp.answers(204)
+    def delete(self, schedule_id: UUID) -> Response:
+        """Delete a schedule
+
+        Its runs can still be read.
+        """
+        with db.transaction():
+            schedules.delete(schedule_id, version=reading.if_match(), now=clock.now())
+            _record("delete", schedule_id)
+        return Response(status=204)
+
+
+@blp.route("/<uuid:schedule_id>/trigger")
+class Trigger(MethodView):
+    """A run of a schedule, made by hand."""
+
+    @blp.body(TriggerSchema, optional=True)
+    @blp.answers(202, TriggeredSchema, example=examples.TRIGGERED)
+    def post(self, orders: dict[str, Any], schedule_id: UUID) -> Response:
+        """Run a schedule now
+
+        Whatever its expression says, and even while it is disabled. The body may be left out.
+        """
+
+        def make(**how: Any) -> UUID:
+            message = orders.get("message")
+            return new_runs.trigger(
+                schedule_id, message=message, metadata=orders["metadata"], **how
+            )
+
+        run_id = making.run(make, "schedule.trigger", ("schedule", schedule_id))
+        body = {"message": "Schedule execution triggered.", "runId": str(run_id)}
+        return answer(body, 202, {"Location": f"/api/v1/runs/{run_id}"})
+
+
+@blp.route("/<uuid:schedule_id>/runs")
+class RunsOfSchedule(MethodView):
+    """The history of a schedule."""
+
+    @blp.query(RunOfScheduleQuerySchema)
+    @blp.answers(200, page_of(RunSchema))
+    def get(self, filters: Mapping[str, Any], paging: Paging, schedule_id: UUID) -> Response:
+        """List the runs of a schedule
+
+        The newest first. A deleted schedule keeps its history.
+        """
+        schedules.check_known(schedule_id)
+        return RUN.page(history.page({**filters, "schedule_id": schedule_id}, paging))
+
+
+@blp.route("/preview", writes=Role.VIEWER)
+class Preview(MethodView):
+    """What an expression means."""
+
+    @blp.body(PreviewSchema, example=examples.PREVIEW)
+    @blp.answers(200, FireTimesSchema, example=examples.FIRE_TIMES)
+    def post(self, asked: dict[str, Any]) -> Response:
+        """Preview an expression
+
+        Says in words when it fires, and gives its next fire times with what clock changes do to
+        them. Nothing is saved.
+        """
+        expression, timezone = asked["cron_expression"], asked["timezone"]
+        after = asked.get("after") or clock.now()
+        try:
+            cron.load_zone(timezone)
+            fire_times = cron.preview(expression, timezone, after, asked["count"])
+        except CronError as error:
+            raise Invalid({"cronExpression": [str(error)]}) from None
+        return answer(
+            {
+                "description": cron.describe(expression, timezone),
+                "fireTimes": [
+                    {
+                        "at": written(each.at),
+                        "local": each.local.isoformat(),
+                        "note": each.note,
+                    }
+                    for each in fire_times
+                ],
+            }
+        )
+
+
+def _changed(schedule_id: UUID, fields: Mapping[str, Any]) -> Response:
+    with db.transaction():
+        changes = schedules.change(schedule_id, fields, version=reading.if_match(), now=clock.now())
+        if changes:
+            _record("update", schedule_id, changes)
+        row = schedules.get(schedule_id)
+    return SCHEDULE.tagged(row)
+
+
+def _record(action: str, schedule_id: UUID, changes: Changes | None = None) -> None:
+    audit.record(
+        access.principal(),
+        f"schedule.{action}",
+        ("schedule", schedule_id),
+        changes,
+        now=clock.now(),
+    )

@@ -1,0 +1,102 @@
+"""Agents."""
+
+from typing import Any
+
+from marshmallow import fields, pre_load, validate
+
+from api.schemas.base import (
+    CamelSchema,
+    described,
+    flag,
+    instant,
+    json_object,
+    number,
+    text,
+    without,
+)
+from api.schemas.pages import ListQuerySchema, searched, sorted_by
+from shared.agents import AGENTS
+
+SLUG = r"[a-z0-9][a-z0-9_-]{0,63}"
+
+
+def slug(**options: Any) -> fields.String:
+    """The id of an agent."""
+    return fields.String(
+        validate=validate.Regexp(
+            rf"^{SLUG}\Z",
+            error="Give 1 to 64 small letters, digits, - and _, beginning with no - or _.",
+        ),
+        error_messages={"required": "Must be given.", "null": "Must not be null."},
+        metadata=described("Its id, of its maker's choosing.", "finance_agent"),
+        **options,
+    )
+
+
+class AgentFieldsSchema(CamelSchema):
+    """What can be written of an agent."""
+
+    name = text(200, "What people call it.", "Finance agent", required=True)
+    description = fields.String(
+        validate=validate.Length(max=10_000, error="Give at most 10,000 characters."),
+        metadata=described("What it is for."),
+    )
+    kind = text(64, "What it is: `echo`, `http`, `command`, `python` …", "echo", required=True)
+    config = json_object("What its kind wants to know; a secret is written as `${secret:NAME}`.")
+    enabled = flag("Whether it may be run.")
+    timeout_seconds = number(1, 86_400, "How long an attempt may take, unless a schedule says.")
+    max_concurrency = number(
+        1, 10_000, "How many of its runs may go on at once; null: any number.", allow_none=True
+    )
+
+
+class NewAgentSchema(AgentFieldsSchema):
+    """An agent to be made."""
+
+    id = slug(required=True)
+
+
+class ReplacedAgentSchema(AgentFieldsSchema):
+    """An agent to be replaced. What is not named stays as it is.
+
+    What cannot be written may be sent back, and is ignored.
+    """
+
+    id = slug()
+
+    @pre_load
+    def _without_what_is_read_only(self, data: dict[str, Any], **_: Any) -> dict[str, Any]:
+        return without(READ_ONLY, data)
+
+
+class AgentSchema(NewAgentSchema):
+    """Something that can be run."""
+
+    version = fields.Integer(metadata=described("How often it was saved; its `ETag`."))
+    created_at = instant("When it was made.")
+    updated_at = instant("When it was last saved.")
+
+    class Meta:
+        fields = (
+            *("id", "name", "description", "kind", "config", "enabled", "timeout_seconds"),
+            *("max_concurrency", "created_at", "updated_at", "version"),
+        )
+
+
+READ_ONLY = frozenset({"version", "createdAt", "updatedAt"})
+
+
+class AgentQuerySchema(ListQuerySchema):
+    """Which agents."""
+
+    listing = AGENTS
+
+    sort = sorted_by(AGENTS)
+    enabled = fields.Boolean(
+        truthy={"true"},
+        falsy={"false"},
+        error_messages={"invalid": "Give true or false."},
+        metadata=described("Only those that may be run, or only those that may not."),
+    )
+    kind = text(64, "Only those of this kind.")
+    q = searched("Only those whose name contains this.")

@@ -1,0 +1,136 @@
+"""Runs and their events."""
+
+from marshmallow import fields
+
+from api.schemas.base import (
+    CamelSchema,
+    choice,
+    described,
+    instant,
+    json_object,
+    number,
+    text,
+    uuid,
+)
+from api.schemas.pages import ListQuerySchema, sorted_by
+from api.schemas.schedules import message
+from shared.history import EVENTS, RUNS
+from shared.states import QUEUED, ErrorCode, RunStatus, Trigger
+
+
+class MetricsSchema(CamelSchema):
+    """What a run used up; null is unknown."""
+
+    input_tokens = fields.Integer(allow_none=True, metadata=described("Tokens read by the model."))
+    output_tokens = fields.Integer(
+        allow_none=True, metadata=described("Tokens written by the model.")
+    )
+    total_tokens = fields.Integer(allow_none=True, metadata=described("Both together."))
+    cost_usd = fields.Float(allow_none=True, metadata=described("What it cost, in US dollars."))
+
+
+class RunSchema(CamelSchema):
+    """One execution of an agent, for one fire time or one request."""
+
+    run_id = uuid("Its id; ids sort as time does.", attribute="id")
+    session_id = uuid("The conversation it belongs to.")
+    agent_id = fields.String(metadata=described("The agent that it runs."))
+    schedule_id = uuid("The schedule that it is of; null: it has none.", allow_none=True)
+    batch_id = uuid("The batch that it is of; null: it has none.", allow_none=True)
+    retry_of = uuid("The run that it repeats; null: it repeats none.", allow_none=True)
+    trigger = choice(Trigger, "What made it.")
+    status = choice(RunStatus, "Where it is in its life.")
+    message = fields.String(metadata=described("What the agent is told."))
+    content = fields.String(allow_none=True, metadata=described("What the agent answered."))
+    error = fields.Dict(
+        keys=fields.String(),
+        values=fields.String(),
+        allow_none=True,
+        metadata=described(
+            "Why it failed, was skipped or was missed: a `message`, and as `code` one of"
+            f" {', '.join(ErrorCode)}.",
+            {"code": "TIMEOUT", "message": "The agent did not answer within 600 seconds."},
+        ),
+    )
+    scheduled_for = instant("The fire time that it is for; null: it is for none.", allow_none=True)
+    missed_until = instant(
+        "Of a gap of missed fire times, the last; `scheduledFor` is the first.", allow_none=True
+    )
+    missed_count = fields.Integer(
+        allow_none=True, metadata=described("How many fire times the gap has.")
+    )
+    queued_at = instant("When it was queued, the latest time.")
+    available_at = instant("From when on it may start.")
+    started_at = instant("When its latest attempt started.", allow_none=True)
+    finished_at = instant("When it ended.", allow_none=True)
+    cancel_requested_at = instant("When it was asked to stop.", allow_none=True)
+    duration_ms = fields.Integer(
+        allow_none=True, metadata=described("How long its latest attempt took, once it has ended.")
+    )
+    attempt = fields.Integer(metadata=described("How often it was started."))
+    max_attempts = fields.Integer(metadata=described("How often it is started, at most."))
+    priority = fields.Integer(metadata=described("From 0 to 9; the highest go first."))
+    timeout_seconds = fields.Integer(metadata=described("How long an attempt may take."))
+    worker_id = fields.String(allow_none=True, metadata=described("The worker that holds it."))
+    model = fields.String(allow_none=True, metadata=described("The model that answered."))
+    metrics = fields.Nested(MetricsSchema, metadata=described("What it used up."))
+    metadata = fields.Dict(metadata=described("Whatever was to be kept with it."))
+
+
+class RunQuerySchema(ListQuerySchema):
+    """Which runs."""
+
+    listing = RUNS
+
+    sort = sorted_by(RUNS)
+    status = fields.List(
+        choice(RunStatus, "A status."), metadata=described("Only those in one of these statuses.")
+    )
+    agent_id = text(64, "Only those of this agent.")
+    schedule_id = uuid("Only those of this schedule.")
+    trigger = choice(Trigger, "Only those made by this.")
+    since = instant("Only those queued then or later.", data_key="from")
+    until = instant("Only those queued before.", data_key="to")
+
+
+class RunOfScheduleQuerySchema(RunQuerySchema):
+    """Which runs of a schedule."""
+
+    class Meta(ListQuerySchema.Meta):
+        exclude = ("schedule_id",)
+
+
+class EventSchema(CamelSchema):
+    """Something that happened in a run."""
+
+    seq = fields.Integer(metadata=described("Its place in the run, counted from 1."))
+    at = instant("When it happened.")
+    attempt = fields.Integer(metadata=described("In which attempt."))
+    type = fields.String(metadata=described("What kind of thing.", "attempt_failed"))
+    data = fields.Dict(metadata=described("What there is to say about it."))
+
+
+class EventQuerySchema(ListQuerySchema):
+    """Which events."""
+
+    listing = EVENTS
+
+
+class NewRunSchema(CamelSchema):
+    """A run without a schedule."""
+
+    message = message("What to tell the agent.", required=True)
+    metadata = json_object("Anything worth keeping with the run.", load_default=dict)
+    session_id = uuid("The conversation to go on with; by default, a new one.", load_default=None)
+    timeout_seconds = number(
+        1, 86_400, "How long an attempt may take.", load_default=None, allow_none=True
+    )
+    max_attempts = number(1, 20, "How often it is started, at most.", load_default=3)
+    priority = number(0, 9, "Of runs that wait, the highest go first.", load_default=5)
+
+
+class QueuedSchema(CamelSchema):
+    """A run was made."""
+
+    run_id = uuid("Its id.")
+    status = fields.Constant(QUEUED.value, metadata=described("It waits for a worker."))

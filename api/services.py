@@ -1,0 +1,38 @@
+"""What the views need beside the database: made once for each application."""
+
+import logging
+from dataclasses import dataclass
+from typing import cast
+from uuid import UUID
+
+from flask import current_app
+
+from shared import clock, db
+from shared.dispatch import Dispatcher
+from shared.settings import Settings
+from shared.tokens import Doorkeeper
+
+KEY = "agent_manager"
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Services:
+    """The settings, who knows the tokens, and the way to the workers."""
+
+    settings: Settings
+    doorkeeper: Doorkeeper
+    dispatcher: Dispatcher
+
+    def dispatch(self, run_id: UUID) -> None:
+        """Send a run that was just committed. What fails here is left to the scheduler."""
+        try:
+            self.dispatcher.at_once(run_id, clock.now())
+        except db.UNREACHABLE as error:
+            logger.warning("run %s left to the scheduler to dispatch: %s", run_id, error)
+
+
+def services() -> Services:
+    """Those of the application that answers the request."""
+    return cast(Services, current_app.extensions[KEY])

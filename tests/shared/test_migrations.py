@@ -1,0 +1,133 @@
+"""Migrations: they make what the models say, once, however many run them."""
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from itertools import pairwise
+from pathlib import Path
+from uuid import uuid4
+
+import peewee
+import pytest
+from schemas import schema_of
+from servers import Postgres
+
+from shared import db
+from shared.errors import SettingsError
+from shared.migrations import migrate, pending, require_current
+from shared.models import TABLES
+from shared.settings import environment
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def bare_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """The url of a database in which there is nothing at all."""
+    if request.param == "sqlite":
+        yield f"sqlite:///{tmp_path}/bare.db"
+        return
+    server: Postgres = request.getfixturevalue("postgres_server")
+    name = f"bare_{uuid4().hex}"
+    server.execute(f"CREATE DATABASE {name}")
+    yield server.url(name)
+    server.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture
+def bare(bare_url: str) -> Iterator[peewee.Database]:
+    """A database in which there is nothing at all, with the models speaking to it."""
+    connected = db.connect(bare_url)
+    yield connected
+    connected.close()
+    if not db.is_sqlite():
+        connected.close_all()
+    db.proxy.obj = None
+
+
+def test_the_migrated_schema_is_the_one_that_the_models_describe(bare):
+    with bare.connection_context():
+        bare.create_tables(TABLES, safe=False)
+        described = schema_of(bare)
+        bare.drop_tables(TABLES)
+    migrate(bare)
+
+    with bare.connection_context():
+        migrated = schema_of(bare)
+
+    assert migrated.keys() == described.keys() == {table._meta.table_name for table in TABLES}
+    for table in described:
+        assert migrated[table] == described[table]
+
+
+def test_a_comparison_of_schemas_sees_what_it_should(bare):
+    migrate(bare)
+    changes = (
+        "DROP INDEX schedule_due",
+        "CREATE INDEX schedule_due ON schedule (next_run_at)",
+        "CREATE UNIQUE INDEX one_name ON agent (name)",
+        "ALTER TABLE worker ADD COLUMN mood TEXT",
+    )
+
+    with bare.connection_context():
+        seen = [schema_of(bare)]
+        for change in changes:
+            bare.execute_sql(change)
+            seen.append(schema_of(bare))
+
+    assert all(before != after for before, after in pairwise(seen))
+
+
+def test_migrating_again_changes_nothing(bare):
+    first = migrate(bare)
+
+    second = migrate(bare)
+
+    assert first == ["0001_initial"]
+    assert second == []
+
+
+def test_what_has_not_been_applied_is_pending(bare):
+    before = pending(bare)
+    migrate(bare)
+
+    assert before == ["0001_initial"]
+    assert pending(bare) == []
+
+
+def test_a_process_refuses_a_database_that_lacks_migrations(bare):
+    with pytest.raises(SettingsError, match=r"0001_initial.*agent-manager migrate"):
+        require_current(bare)
+
+    migrate(bare)
+
+    require_current(bare)
+
+
+def test_a_migration_that_fails_leaves_nothing_behind(bare):
+    with bare.connection_context():
+        # The last of its tables is there already.
+        bare.execute_sql("CREATE TABLE audit_event (id INTEGER)")
+
+    with pytest.raises(peewee.DatabaseError):
+        migrate(bare)
+
+    with bare.connection_context():
+        assert bare.get_tables() == ["audit_event"]
+
+
+def test_several_processes_may_migrate_at_once(bare_url):
+    command = [sys.executable, "-P", "-c", "from cli.main import main; main(['migrate'])"]
+    processes = [
+        subprocess.Popen(
+            command,
+            env={**environment(), "DATABASE_URL": bare_url},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        for _ in range(4)
+    ]
+
+    said = [process.communicate(timeout=60)[0] for process in processes]
+
+    assert [process.returncode for process in processes] == [0] * 4
+    assert sorted(said) == ["Applied 0001_initial.\n"] + ["The database is up to date.\n"] * 3

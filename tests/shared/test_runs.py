@@ -1,0 +1,302 @@
+"""The moves of a run: each guarded, and answered by its row count."""
+
+from datetime import timedelta
+from uuid import uuid4
+
+import pytest
+from factories import LEASE, NOON, held, make_run, make_schedule, settle, status_of
+
+from shared import runs
+from shared.errors import Conflict, NotFound
+from shared.models import Run, RunEvent
+from shared.runs import Lease, Outcome, RunEnded
+from shared.states import (
+    ACTIVE,
+    CANCELLED,
+    COMPLETED,
+    ENDED,
+    FAILED,
+    MISSED,
+    PAUSED,
+    QUEUED,
+    RUNNING,
+)
+
+pytestmark = pytest.mark.usefixtures("database")
+
+LATER = NOON + timedelta(minutes=5)
+DONE = Outcome(status=COMPLETED, content="42")
+WENT_WRONG = {"code": "AGENT_ERROR", "message": "Out of ideas."}
+
+
+def claim(run, worker="worker-1", now=NOON):
+    return runs.claim(run.id, worker, lease=LEASE, now=now)
+
+
+def make_ended(status):
+    gap = {"missed_count": 1} if status is MISSED else {}
+    return make_run(status=status, finished_at=NOON, **gap)
+
+
+def test_a_claim_makes_the_run_its_worker_s_and_counts_the_attempt():
+    run = make_run()
+
+    claimed = claim(run)
+
+    assert (claimed.id, claimed.message) == (run.id, "Hello")
+    after = runs.get(run.id)
+    assert (after.status, after.attempt, after.leased_by) == (RUNNING, 1, "worker-1")
+    assert (after.lease_until, after.started_at) == (NOON + LEASE, NOON)
+
+
+def test_two_deliveries_of_one_message_make_one_claim():
+    run = make_run()
+
+    first, second = claim(run, "worker-1"), claim(run, "worker-2")
+
+    assert first is not None
+    assert second is None
+    assert runs.get(run.id).leased_by == "worker-1"
+
+
+@pytest.mark.parametrize("status", sorted({*ENDED, PAUSED}))
+def test_only_a_queued_run_can_be_claimed(status):
+    run = make_run(status=PAUSED) if status is PAUSED else make_ended(status)
+
+    assert claim(run) is None
+
+
+def test_a_run_cannot_be_claimed_before_its_time():
+    run = make_run(available_at=NOON + timedelta(microseconds=1))
+
+    assert claim(run) is None
+
+
+def test_a_run_that_was_not_dispatched_since_it_was_queued_cannot_be_claimed():
+    run = make_run(dispatches=0)
+
+    assert claim(run) is None
+
+
+def test_a_run_whose_attempts_are_spent_cannot_be_claimed():
+    run = make_run(attempt=3, max_attempts=3)
+
+    assert claim(run) is None
+
+
+def test_an_attempt_that_a_drain_put_back_does_not_count():
+    run = make_run(attempt=3, uncounted=1, max_attempts=3)
+
+    assert claim(run).attempt == 4
+
+
+def test_finishing_records_what_came_of_it():
+    run = make_run(leased_by="worker-1")
+    outcome = Outcome(
+        status=COMPLETED,
+        content="42",
+        model="m",
+        input_tokens=1,
+        output_tokens=2,
+        metadata={"a": 1},
+    )
+
+    assert runs.finish(held(run), outcome, now=LATER)
+
+    after = runs.get(run.id)
+    assert (after.status, after.content, after.finished_at) == (COMPLETED, "42", LATER)
+    assert (after.model, after.input_tokens, after.output_tokens) == ("m", 1, 2)
+    assert (after.leased_by, after.lease_until, after.metadata) == (None, None, {"a": 1})
+
+
+def test_a_worker_that_lost_its_run_can_change_nothing():
+    run = make_run(leased_by="worker-2", attempt=2)
+    late = Lease(run.id, attempt=1)
+
+    assert not runs.finish(late, DONE, now=NOON)
+    assert not runs.retry_later(late, WENT_WRONG, at=LATER, now=NOON)
+    assert not runs.release(late, now=NOON)
+
+    after = runs.get(run.id)
+    assert (after.status, after.leased_by, after.content) == (RUNNING, "worker-2", None)
+
+
+@pytest.mark.parametrize("status", sorted(ENDED))
+def test_an_ended_run_never_changes(status):
+    run = make_ended(status)
+    before = Run.select().where(Run.id == run.id).dicts().get()
+
+    assert not runs.finish(held(run), DONE, now=LATER)
+    assert not runs.retry_later(held(run), WENT_WRONG, at=LATER, now=LATER)
+    assert not runs.release(held(run), now=LATER)
+    with pytest.raises(RunEnded):
+        runs.cancel(run.id, now=LATER)
+    with pytest.raises(Conflict):
+        runs.resume(run.id, now=LATER)
+    runs.hand_back(run.id, now=LATER)
+    assert runs.reap(now=LATER, limit=10) == []
+
+    assert Run.select().where(Run.id == run.id).dicts().get() == before
+
+
+def test_a_failure_that_may_be_retried_is_queued_for_later_and_kept_as_an_event():
+    run = make_run(leased_by="worker-1")
+
+    assert runs.retry_later(held(run), WENT_WRONG, at=LATER, now=NOON)
+
+    after = runs.get(run.id)
+    assert (after.status, after.attempt, after.error) == (QUEUED, 1, WENT_WRONG)
+    assert (after.available_at, after.dispatch_at, after.dispatches) == (LATER, LATER, 0)
+    event = RunEvent.get(RunEvent.run == run.id)
+    assert (event.seq, event.attempt, event.type) == (1, 1, "attempt_failed")
+    assert event.data == WENT_WRONG
+
+
+def test_backing_off_doubles_with_each_counted_failure():
+    run = make_run(leased_by="worker-1", attempt=3, uncounted=1, retry_backoff_seconds=10)
+
+    assert runs.next_attempt_at(run, now=NOON) == NOON + timedelta(seconds=20)
+
+
+def test_there_is_no_next_attempt_when_they_are_spent():
+    run = make_run(leased_by="worker-1", attempt=3, max_attempts=3)
+
+    assert runs.next_attempt_at(run, now=NOON) is None
+
+
+def test_a_released_run_can_be_claimed_at_once_and_its_attempt_does_not_count():
+    run = make_run(leased_by="worker-1")
+
+    assert runs.release(held(run), now=NOON)
+
+    after = runs.get(run.id)
+    assert (after.status, after.attempt, after.uncounted) == (QUEUED, 1, 1)
+    assert after.available_at == NOON
+
+
+@pytest.mark.parametrize("move", ["retry", "release"])
+def test_a_run_that_is_to_be_cancelled_is_not_queued_again(move):
+    run = make_run(leased_by="worker-1", cancel_requested_at=NOON)
+
+    if move == "retry":
+        moved = runs.retry_later(held(run), WENT_WRONG, at=LATER, now=NOON)
+    else:
+        moved = runs.release(held(run), now=NOON)
+
+    assert not moved
+    assert status_of(run.id) is RUNNING
+
+
+def test_renewing_prolongs_what_the_worker_holds_and_says_what_is_to_be_cancelled():
+    mine = make_run(leased_by="worker-1")
+    cancelled = make_run(leased_by="worker-1", cancel_requested_at=NOON)
+    other = make_run(leased_by="worker-2")
+
+    renewed = runs.renew("worker-1", until=LATER)
+
+    assert {(each.lease, each.cancel_requested) for each in renewed} == {
+        (held(mine), False),
+        (held(cancelled), True),
+    }
+    assert runs.get(mine.id).lease_until == LATER
+    assert runs.get(other.id).lease_until == NOON + LEASE
+    assert {each.lease for each in runs.held_by("worker-1")} == {held(mine), held(cancelled)}
+
+
+def test_reaping_queues_a_run_whose_lease_ran_out():
+    run = make_run(leased_by="worker-1")
+    moment = NOON + LEASE + timedelta(microseconds=1)
+
+    assert runs.reap(now=NOON + LEASE, limit=10) == []
+    assert runs.reap(now=moment, limit=10) == [(run.id, QUEUED)]
+
+    after = runs.get(run.id)
+    assert (after.status, after.available_at, after.dispatches) == (QUEUED, moment, 0)
+    assert after.error["code"] == "WORKER_LOST"
+    assert "worker-1" in RunEvent.get(RunEvent.run == run.id).data["message"]
+
+
+def test_reaping_fails_a_run_whose_attempts_are_spent():
+    run = make_run(leased_by="worker-1", attempt=3, max_attempts=3)
+
+    assert runs.reap(now=LATER, limit=10) == [(run.id, FAILED)]
+
+    assert runs.get(run.id).error["code"] == "WORKER_LOST"
+
+
+def test_reaping_cancels_what_was_to_be_cancelled():
+    run = make_run(leased_by="worker-1", cancel_requested_at=NOON)
+
+    assert runs.reap(now=LATER, limit=10) == [(run.id, CANCELLED)]
+
+
+def test_reaping_takes_no_more_than_its_limit():
+    for worker in ("worker-1", "worker-2"):
+        make_run(leased_by=worker)
+
+    assert len(runs.reap(now=LATER, limit=1)) == 1
+
+
+@pytest.mark.parametrize("status", [QUEUED, PAUSED])
+def test_cancelling_what_nobody_works_on_ends_it(status):
+    run = make_run(status=status)
+
+    runs.cancel(run.id, now=LATER)
+
+    after = runs.get(run.id)
+    assert (after.status, after.finished_at) == (CANCELLED, LATER)
+
+
+def test_cancelling_a_running_run_asks_its_worker():
+    run = make_run(leased_by="worker-1")
+
+    runs.cancel(run.id, now=LATER)
+
+    after = runs.get(run.id)
+    assert (after.status, after.finished_at) == (RUNNING, None)
+    assert after.cancel_requested_at == LATER
+
+
+def test_cancelling_an_unknown_run_says_so():
+    with pytest.raises(NotFound):
+        runs.cancel(uuid4(), now=NOON)
+
+
+def test_a_paused_run_goes_on():
+    run = make_run(status=PAUSED, attempt=1)
+
+    runs.resume(run.id, now=LATER)
+
+    after = runs.get(run.id)
+    assert (after.status, after.available_at, after.dispatches) == (QUEUED, LATER, 0)
+
+
+@pytest.mark.parametrize("status", sorted(ACTIVE - {PAUSED}))
+def test_only_a_paused_run_goes_on(status):
+    run = make_run(leased_by="w") if status is RUNNING else make_run()
+
+    with pytest.raises(Conflict):
+        runs.resume(run.id, now=LATER)
+
+
+def test_a_run_handed_back_is_dispatched_again_at_once():
+    run = make_run(dispatch_at=LATER)
+
+    runs.hand_back(run.id, now=NOON)
+
+    after = runs.get(run.id)
+    assert (after.dispatches, after.dispatch_at) == (0, NOON)
+
+
+def test_the_previous_success_is_the_last_fire_time_that_completed():
+    schedule = make_schedule()
+    for minutes, status in ((0, COMPLETED), (1, FAILED)):
+        at = NOON + timedelta(minutes=minutes)
+        settle(at)
+        Run.update(status=status, finished_at=at).where(Run.scheduled_for == at).execute()
+    settle(NOON + timedelta(minutes=2))
+    first, _, third = Run.select().where(Run.schedule == schedule).order_by(Run.scheduled_for)
+
+    assert runs.previous_success(third) == NOON
+    assert runs.previous_success(first) is None
+    assert runs.previous_success(make_run()) is None

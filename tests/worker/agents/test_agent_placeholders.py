@@ -1,0 +1,49 @@
+import pytest
+
+from shared.states import ErrorCode
+from worker.agents.placeholders import expand, redact, well_formed
+from worker.agents.protocol import AgentError
+
+
+def test_a_placeholder_becomes_its_secret():
+    assert expand("Bearer ${secret:API_KEY}!", {"API_KEY": "abc"}) == "Bearer abc!"
+
+
+def test_a_secret_that_looks_like_a_placeholder_is_left_alone():
+    assert expand("${secret:A}", {"A": "${secret:B}", "B": "no"}) == "${secret:B}"
+
+
+def test_an_unknown_secret_is_named():
+    with pytest.raises(AgentError, match="no secret MISSING") as raised:
+        expand("${secret:MISSING}", {"PRESENT": "hidden value"})
+
+    assert raised.value.code is ErrorCode.REJECTED
+    assert not raised.value.retryable
+    assert "hidden value" not in str(raised.value)
+
+
+@pytest.mark.parametrize("text", ["${secret:}", "${secret:a b}", "${secret:A", "${secret:Ä}"])
+def test_a_placeholder_that_nothing_can_fill_is_not_well_formed(text):
+    assert not well_formed(text)
+
+
+def test_texts_without_secrets_are_well_formed():
+    assert well_formed("$HOME ${PATH} ${secret:A}")
+
+
+def test_a_secret_is_taken_out_wherever_it_shows():
+    assert redact("key=sesame42, again sesame42", ["sesame42"]) == "key=***, again ***"
+
+
+def test_a_secret_that_begins_with_another_leaves_nothing_behind():
+    assert redact("sesame42-admin", ["sesame42", "sesame42-admin"]) == "***"
+
+
+def test_each_line_of_a_secret_is_one():
+    key = "-----BEGIN-----\nMIIEvgIBADANBgkq\n-----END-----\n"
+
+    assert redact("found MIIEvgIBADANBgkq there", [key]) == "found *** there"
+
+
+def test_a_short_secret_is_a_word_like_any_other():
+    assert redact("the end", ["the", ""]) == "the end"

@@ -1,0 +1,388 @@
+"""One run, from claim to finish."""
+
+import threading
+from datetime import timedelta
+
+import pytest
+from factories import NOON, make_run
+from peewee import OperationalError
+from waiting import wait_until
+
+from shared import clock, runs
+from shared.models import RunEvent
+from shared.settings import Settings
+from shared.states import CANCELLED, COMPLETED, FAILED, QUEUED, RUNNING
+from worker.agents.protocol import AgentError, Result, Stopped
+from worker.agents.stop import StopReason
+from worker.heartbeat import Heartbeat
+from worker.runner import Runner
+
+pytestmark = pytest.mark.usefixtures("database")
+
+SETTINGS = Settings(
+    run_lease=timedelta(seconds=2),
+    heartbeat_interval=timedelta(milliseconds=50),
+    output_limit=1024,
+    secrets={"KEY": "hunter2-hunter2"},
+)
+
+
+@pytest.fixture
+def heartbeat():
+    heartbeat = Heartbeat(
+        "worker-1", lease=SETTINGS.run_lease, interval=SETTINGS.heartbeat_interval
+    )
+    heartbeat.start()
+    yield heartbeat
+    heartbeat.stop_all(StopReason.LOST)
+    heartbeat.close()
+
+
+@pytest.fixture
+def runner(heartbeat):
+    return Runner("worker-1", SETTINGS, heartbeat)
+
+
+@pytest.fixture
+def agent(monkeypatch):
+    """What the echo agent does in this test: set `agent.does`."""
+
+    class Scripted:
+        does = staticmethod(lambda message, context: Result(content=message))
+
+    monkeypatch.setattr(
+        "worker.agents.echo.EchoAgent.run",
+        lambda self, message, context: Scripted.does(message, context),
+    )
+    return Scripted
+
+
+@pytest.fixture
+def in_thread():
+    """Call something in a thread that ends with the test."""
+    threads = []
+
+    def start(function, *args):
+        thread = threading.Thread(target=function, args=args)
+        thread.start()
+        threads.append(thread)
+        return thread
+
+    yield start
+    for thread in threads:
+        thread.join(10)
+        assert not thread.is_alive()
+
+
+def fails(error):
+    def do(message, context):
+        raise error
+
+    return do
+
+
+def until_stopped(message, context):
+    context.stop.wait(10)
+    raise Stopped
+
+
+def test_what_the_agent_answered_and_used_is_recorded(runner, agent):
+    run = make_run(message="Sum up")
+    agent.does = lambda message, context: Result(
+        content=f"re: {message}", model="m-1", input_tokens=3, output_tokens=4
+    )
+
+    runner.execute(run.id)
+
+    after = runs.get(run.id)
+    assert (after.status, after.content) == (COMPLETED, "re: Sum up")
+    assert (after.model, after.input_tokens, after.output_tokens) == ("m-1", 3, 4)
+    assert after.started_at <= after.finished_at
+
+
+def test_a_second_delivery_does_nothing(runner, agent):
+    run = make_run()
+    runner.execute(run.id)
+    agent.does = fails(AssertionError("ran twice"))
+
+    runner.execute(run.id)
+
+    assert runs.get(run.id).attempt == 1
+
+
+def test_the_agent_learns_who_and_when_it_is(runner, agent):
+    run = make_run(scheduled_for=NOON)
+    seen = []
+    agent.does = lambda message, context: seen.append(context) or Result(content="")
+
+    runner.execute(run.id)
+
+    (context,) = seen
+    assert (context.run_id, context.agent_id, context.attempt) == (run.id, "echo", 1)
+    assert context.scheduled_for == NOON
+    assert context.output_limit == SETTINGS.output_limit
+
+
+def test_an_agent_s_failure_fails_its_run_and_says_why(runner, agent):
+    run = make_run()
+    agent.does = fails(AgentError("Out of ideas."))
+
+    runner.execute(run.id)
+
+    after = runs.get(run.id)
+    assert (after.status, after.attempt) == (FAILED, 1)
+    assert after.error == {"code": "AGENT_ERROR", "message": "Out of ideas."}
+
+
+def test_a_failure_that_may_be_retried_is_queued_again(runner, agent):
+    run = make_run(retry_backoff_seconds=30)
+    agent.does = fails(AgentError("Try later.", retryable=True))
+
+    runner.execute(run.id)
+
+    after = runs.get(run.id)
+    assert (after.status, after.error["message"]) == (QUEUED, "Try later.")
+    assert after.available_at > clock.now() + timedelta(seconds=20)
+
+
+def test_a_failure_is_not_retried_when_the_attempts_are_spent(runner, agent):
+    run = make_run(max_attempts=1)
+    agent.does = fails(AgentError("Try later.", retryable=True))
+
+    runner.execute(run.id)
+
+    assert runs.get(run.id).status is FAILED
+
+
+def test_whatever_an_agent_raises_fails_its_run_only(runner, agent, caplog):
+    run = make_run()
+    agent.does = fails(ZeroDivisionError("by zero"))
+
+    runner.execute(run.id)
+
+    assert runs.get(run.id).error["message"] == "ZeroDivisionError: by zero"
+
+
+def test_a_kind_that_is_not_installed_is_rejected(runner):
+    run = make_run(kind="quantum")
+
+    runner.execute(run.id)
+
+    after = runs.get(run.id)
+    assert (after.status, after.error["code"]) == (FAILED, "REJECTED")
+    assert "quantum" in after.error["message"]
+
+
+def test_a_configuration_that_is_not_valid_is_rejected(runner):
+    run = make_run(config={"delaySeconds": "long"})
+
+    runner.execute(run.id)
+
+    assert runs.get(run.id).error["code"] == "REJECTED"
+
+
+def test_secrets_and_what_cannot_be_stored_are_taken_out_of_what_is_recorded(runner, agent):
+    answered, failed = make_run(), make_run()
+    agent.does = lambda message, context: Result(content="it is hunter2-hunter2\x00\ud800")
+    runner.execute(answered.id)
+    agent.does = fails(AgentError("hunter2-hunter2 is wrong"))
+    runner.execute(failed.id)
+
+    assert runs.get(answered.id).content == "it is ***\ufffd\ufffd"
+    assert runs.get(failed.id).error["message"] == "*** is wrong"
+
+
+def test_an_answer_is_cut_at_the_limit_and_says_so(runner, agent):
+    run = make_run()
+    agent.does = lambda message, context: Result(content="x" * 5000)
+
+    runner.execute(run.id)
+
+    content = runs.get(run.id).content
+    assert len(content) < 1200
+    assert "bytes cut" in content
+
+
+def test_what_the_agent_reports_is_kept_in_order(runner, agent):
+    run = make_run()
+
+    def does(message, context):
+        for number in range(3):
+            context.report("log", {"text": f"line {number}"})
+        return Result(content="")
+
+    agent.does = does
+    runner.execute(run.id)
+
+    events = RunEvent.select().where(RunEvent.run == run.id).order_by(RunEvent.seq)
+    assert [(event.seq, event.data["text"]) for event in events] == [
+        (1, "line 0"),
+        (2, "line 1"),
+        (3, "line 2"),
+    ]
+
+
+def test_a_flood_of_reports_is_bounded(runner, agent):
+    run = make_run()
+
+    def does(message, context):
+        for _ in range(5000):
+            context.report("log", {"text": "again"})
+        return Result(content="")
+
+    agent.does = does
+    runner.execute(run.id)
+
+    events = list(RunEvent.select().where(RunEvent.run == run.id).order_by(RunEvent.seq))
+    assert len(events) == 1000
+    assert events[-1].type == "events_dropped"
+
+
+def test_an_agent_is_stopped_at_its_deadline(runner, agent):
+    run = make_run(timeout_seconds=1)
+    agent.does = until_stopped
+
+    runner.execute(run.id)
+
+    after = runs.get(run.id)
+    assert (after.status, after.error["code"]) == (FAILED, "TIMEOUT")
+    assert "1 seconds" in after.error["message"]
+
+
+def test_cancelling_stops_the_agent(runner, agent, in_thread):
+    run = make_run()
+    agent.does = until_stopped
+    in_thread(runner.execute, run.id)
+    wait_until(lambda: runs.get(run.id).status is RUNNING)
+
+    runs.cancel(run.id, now=clock.now())
+
+    wait_until(lambda: runs.get(run.id).status is CANCELLED, timeout=3)
+
+
+def test_an_agent_that_finishes_in_spite_of_a_cancel_has_finished(runner, agent, in_thread):
+    run = make_run()
+
+    def does(message, context):
+        context.stop.wait(10)
+        return Result(content="done all the same")
+
+    agent.does = does
+    in_thread(runner.execute, run.id)
+    wait_until(lambda: runs.get(run.id).status is RUNNING)
+    runs.cancel(run.id, now=clock.now())
+
+    wait_until(lambda: runs.get(run.id).status is COMPLETED)
+
+
+def test_a_lease_is_renewed_while_the_agent_works(runner, agent, in_thread):
+    run = make_run()
+    proceed = threading.Event()
+    agent.does = lambda message, context: proceed.wait(10) and Result(content="")
+    in_thread(runner.execute, run.id)
+    wait_until(lambda: runs.get(run.id).status is RUNNING)
+    first = runs.get(run.id).lease_until
+
+    wait_until(lambda: runs.get(run.id).lease_until > first)
+
+    proceed.set()
+    wait_until(lambda: runs.get(run.id).status is COMPLETED)
+
+
+def test_an_agent_whose_run_was_taken_over_is_stopped_and_its_result_dropped(
+    runner, agent, in_thread
+):
+    run = make_run()
+    stopped = threading.Event()
+
+    def does(message, context):
+        context.stop.wait(10)
+        stopped.set()
+        return Result(content="too late")
+
+    agent.does = does
+    in_thread(runner.execute, run.id)
+    wait_until(lambda: runs.get(run.id).status is RUNNING)
+    runs.reap(now=clock.now() + timedelta(hours=1), limit=1)
+
+    wait_until(stopped.is_set)
+    after = runs.get(run.id)
+    assert (after.status, after.content) == (QUEUED, None)
+
+
+def test_an_agent_stops_when_its_lease_cannot_be_renewed(runner, agent, in_thread, monkeypatch):
+    run = make_run()
+    stopped = threading.Event()
+
+    def does(message, context):
+        context.stop.wait(10)
+        stopped.set()
+        raise Stopped
+
+    agent.does = does
+    in_thread(runner.execute, run.id)
+    wait_until(lambda: runs.get(run.id).status is RUNNING)
+
+    def unreachable(*_, **__):
+        raise OperationalError("gone")
+
+    monkeypatch.setattr(runs, "renew", unreachable)
+    monkeypatch.setattr(runs, "held_by", unreachable)
+
+    wait_until(stopped.is_set, timeout=10)
+
+
+def test_a_result_is_recorded_once_the_database_is_back(runner, agent, in_thread, monkeypatch):
+    run = make_run()
+    finish = runs.finish
+    tried = threading.Event()
+
+    def unreachable(*_, **__):
+        tried.set()
+        raise OperationalError("gone")
+
+    monkeypatch.setattr(runs, "finish", unreachable)
+    in_thread(runner.execute, run.id)
+    assert tried.wait(5)
+    assert runs.get(run.id).status is RUNNING
+
+    monkeypatch.setattr(runs, "finish", finish)
+
+    wait_until(lambda: runs.get(run.id).status is COMPLETED)
+
+
+def test_draining_puts_a_stopped_run_back_uncounted(runner, agent, heartbeat, in_thread):
+    run = make_run()
+    agent.does = until_stopped
+    in_thread(runner.execute, run.id)
+    wait_until(lambda: runs.get(run.id).status is RUNNING)
+
+    runner.drain()
+    heartbeat.stop_all(StopReason.DRAINED)
+
+    wait_until(lambda: runs.get(run.id).status is QUEUED)
+    after = runs.get(run.id)
+    assert (after.attempt, after.uncounted) == (1, 1)
+
+
+def test_a_draining_worker_claims_nothing_and_hands_back_what_reaches_it(runner):
+    run = make_run(dispatch_at=NOON + timedelta(hours=1))
+    runner.drain()
+
+    runner.execute(run.id)
+
+    after = runs.get(run.id)
+    assert (after.status, after.dispatches) == (QUEUED, 0)
+    assert after.dispatch_at < clock.now() + timedelta(seconds=1)
+
+
+def test_nothing_is_claimed_while_the_database_is_away(runner, monkeypatch, caplog):
+    def unreachable(*_, **__):
+        raise OperationalError("gone")
+
+    run = make_run()
+    monkeypatch.setattr(runs, "claim", unreachable)
+
+    runner.execute(run.id)
+
+    assert runs.get(run.id).status is QUEUED
