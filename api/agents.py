@@ -50,7 +50,7 @@ class Agents(MethodView):
         Kinds that run code of the configuration's choosing take the role `admin`.
         """
         agent_id = fields.pop("id")
-        _demand_for(fields["kind"])
+        _demand_for(kinds.get(fields["kind"]))
         with db.transaction():
             agents.create(agent_id, fields, now=clock.now())
             _record("create", agent_id, audit.made(fields))
@@ -78,8 +78,8 @@ class Agent(MethodView):
             raise Invalid({"id": ["An agent keeps its id."]})
         with db.transaction():
             agent = agents.locked(agent_id, version=reading.if_match())
-            _demand_for(agent.kind)
-            _demand_for(fields["kind"])
+            _demand_for(kinds.installed().get(agent.kind))
+            _demand_for(kinds.get(fields["kind"]))
             changes = agents.change(agent, fields, now=clock.now())
             if changes:
                 _record("update", agent_id, changes)
@@ -94,7 +94,7 @@ class Agent(MethodView):
         """
         with db.transaction():
             agent = agents.locked(agent_id, version=reading.if_match())
-            _demand_for(agent.kind)
+            _demand_for(kinds.installed().get(agent.kind))
             agents.delete(agent, now=clock.now())
             _record("delete", agent_id)
         return Response(status=204)
@@ -118,11 +118,12 @@ class BackgroundRun(MethodView):
         return queued(making.run(make, "agent.run", ("agent", agent_id)))
 
 
-def _demand_for(kind: str) -> None:
-    """Raise `Forbidden` where *kind* is for admins only, and the request comes from none."""
-    installed = kinds.installed().get(kind)
-    # What is no longer installed may have been anything.
-    if installed is None or installed.admin_only:
+def _demand_for(kind: type[kinds.Kind] | None) -> None:
+    """Raise `Forbidden` where *kind* is for admins only, and the request comes from none.
+
+    A kind that is no longer installed may have been anything.
+    """
+    if kind is None or kind.admin_only:
         access.demand(Role.ADMIN)
 
 

@@ -11,7 +11,7 @@ from uuid import UUID
 
 from shared import db, listing
 from shared.audit import Actor
-from shared.errors import NotFound
+from shared.errors import Invalid, NotFound
 from shared.ids import uuid7
 from shared.listing import Listing
 from shared.models import ApiToken
@@ -50,7 +50,12 @@ class Principal(Actor):
 def create(
     name: str, role: Role, *, expires_at: datetime | None = None, now: datetime
 ) -> tuple[UUID, str]:
-    """Make a token; its id, and the token itself, which is never to be had again."""
+    """Make a token; its id, and the token itself, which is never to be had again.
+
+    Raises `Invalid` if it would have expired already.
+    """
+    if expires_at is not None and expires_at <= now:
+        raise Invalid({"expiresAt": ["Must be in the future."]})
     token_id, token = uuid7(now), PREFIX + secrets.token_urlsafe(32)
     ApiToken.insert(
         id=token_id,

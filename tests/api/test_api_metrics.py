@@ -80,6 +80,16 @@ def test_a_busy_system_shows_what_it_does(client: FlaskClient) -> None:
     assert shown["agent_manager_worker_threads"] == 8
 
 
+def test_what_is_yet_to_come_is_not_overdue(client: FlaskClient) -> None:
+    make_schedule(next_run_at=clock.now() + SECOND)
+    make_run(leased_by="w", lease_until=clock.now() + SECOND)
+
+    shown = values(read(client))
+
+    assert shown["agent_manager_oldest_due_schedule_age_seconds"] == 0
+    assert shown["agent_manager_oldest_lease_overdue_seconds"] == 0
+
+
 def test_each_metric_says_what_it_means(client: FlaskClient) -> None:
     families = list(text_string_to_metric_families(read(client).text))
 

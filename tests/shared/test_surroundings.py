@@ -1,8 +1,10 @@
 """What every process stands on, whole and broken."""
 
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from pathlib import Path
+from threading import Barrier
 
 import pytest
 from peewee import Database
@@ -79,13 +81,22 @@ def test_a_server_that_is_away_is_named_in_the_cause_only(connect: Connect) -> N
     assert "hunter2" not in str(finding)
 
 
-def test_a_connection_that_outlived_its_server_is_no_finding(
+def test_connections_that_outlived_their_server_are_no_finding(
     postgres_server: Postgres, connect: Connect
 ) -> None:
-    connect(postgres_server.url())
-    with db.connection():
-        (pid,) = db.execute("SELECT pg_backend_pid()").fetchone()
-    postgres_server.execute(f"SELECT pg_terminate_backend({pid}, 5000)")
+    pool = connect(postgres_server.url())
+    both = Barrier(2)
+
+    def use_a_connection() -> int:
+        with pool.connection_context():
+            both.wait(10)
+            (pid,) = pool.execute_sql("SELECT pg_backend_pid()").fetchone()
+        return pid
+
+    with ThreadPoolExecutor(2) as threads:
+        used = [threads.submit(use_a_connection) for _ in range(2)]
+    for each in used:
+        postgres_server.execute(f"SELECT pg_terminate_backend({each.result()}, 5000)")
 
     assert surroundings.database().status is OK
 

@@ -63,6 +63,14 @@ def test_a_run_waits_from_when_its_time_has_come() -> None:
     assert (load.queued, load.waiting_since) == (3, NOON - MINUTE)
 
 
+def test_a_run_whose_time_is_to_come_does_not_wait() -> None:
+    make_run(available_at=NOON + MINUTE)
+
+    load = vitals.load(NOON)
+
+    assert (load.queued, load.waiting_since) == (1, None)
+
+
 def test_the_lease_that_ran_out_first_is_seen() -> None:
     make_run(leased_by="w", lease_until=NOON + MINUTE)
     make_run(leased_by="w", lease_until=NOON - MINUTE)

@@ -3,7 +3,6 @@
 It stands alone, on the standard library: the function may have another idea of what `worker` is.
 """
 
-import asyncio
 import importlib
 import inspect
 import json
@@ -78,11 +77,16 @@ def find(entry: str, path: str | None) -> Callable[..., Any]:
 def call(function: Callable[..., Any], message: str, context: dict[str, Any]) -> object:
     """What *function* returns, or what it returns once awaited."""
     value = function(message, context) if _wants_context(function) else function(message)
-    return asyncio.run(_wait(value)) if inspect.isawaitable(value) else value
+    return _awaited(value) if inspect.isawaitable(value) else value
 
 
-async def _wait(value: Awaitable[object]) -> object:
-    return await value
+def _awaited(value: Awaitable[object]) -> object:
+    import asyncio  # As slow to import as all the rest of this process takes.
+
+    async def wait() -> object:
+        return await value
+
+    return asyncio.run(wait())
 
 
 def _wants_context(function: Callable[..., Any]) -> bool:

@@ -3,7 +3,7 @@
 import codecs
 from collections.abc import Iterable
 
-from worker.agents.output import UNFIT, UNSTORABLE
+from worker.agents.output import UNFIT
 from worker.agents.placeholders import redact
 from worker.agents.protocol import Report
 
@@ -42,7 +42,7 @@ class Log:
         return redact(self._recent, self._secrets)[-LONGEST_TAIL:].strip()
 
     def _take(self, text: str) -> None:
-        text = UNSTORABLE.sub(UNFIT, text)
+        text = text.replace("\0", UNFIT)
         # More than is shown, so that a secret is recognized before its text is cut.
         self._recent = (self._recent + text)[-2 * LONGEST_TAIL :]
         if self._reported > MOST_LINES:

@@ -47,7 +47,7 @@ class Output:
         return f"{head}\n[… {cut:,} bytes cut …]\n{tail}"
 
     def _keep(self, text: str) -> None:
-        data = UNSTORABLE.sub(UNFIT, text).encode()
+        data = text.replace("\0", UNFIT).encode()
         self._size += len(data)
         room = self._head_size - len(self._head)
         self._head += data[:room]
