@@ -125,15 +125,11 @@ def _postgres(url: str, connections: int) -> Database:
         ) from None
     PooledPostgresqlDatabase.field_types["UTC"] = "TIMESTAMPTZ"
     parts = urlsplit(url)
-    try:
-        port = parts.port
-    except ValueError:
-        raise SettingsError("DATABASE_URL: the port is not a number.") from None
     options: dict[str, Any] = {
         "user": parts.username and unquote(parts.username),
         "password": parts.password and unquote(parts.password),
         "host": parts.hostname and unquote(parts.hostname),
-        "port": port,
+        "port": parts.port,
         **dict(parse_qsl(parts.query)),
     }
     database: Database = PooledPostgresqlDatabase(

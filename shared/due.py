@@ -178,7 +178,7 @@ def _passed(due: Due, now: datetime, memo: Memo) -> tuple[list[datetime], dateti
 
 def _row(due: Due, record: policy.Occurrence, now: datetime) -> dict[str, Any]:
     delay = policy.jitter(due.id, record.scheduled_for, due.jitter)
-    row = {
+    row: dict[str, Any] = {
         "id": uuid7_hex(now),
         "schedule_id": due.id,
         "status": record.status.value,

@@ -1,4 +1,4 @@
-"""The messages that cross Redis, and the broker that carries them.
+"""The messages that cross Redis, and the sending of them.
 
 A message is a name and an id: it holds nothing that must not be lost, and nothing secret. It is
 built by name, so that whoever sends it need not import the actor that answers to it.
@@ -10,7 +10,6 @@ from typing import Any
 
 import redis
 from dramatiq import Message
-from dramatiq.brokers.redis import RedisBroker
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
@@ -42,18 +41,6 @@ class Sending:
     #: In hexadecimal digits.
     run_id: str
     dispatches: int
-
-
-def broker(url: str) -> RedisBroker:
-    """A broker to consume from.
-
-    None of Dramatiq's middleware is installed: retries, time limits and results are ours, in the
-    database. Blocking commands outlast any socket timeout, hence none.
-    """
-    client = redis.Redis.from_url(url, socket_timeout=None, socket_connect_timeout=5)
-    return RedisBroker(
-        client=client, middleware=[], namespace=NAMESPACE, maintenance_chance=100_000
-    )
 
 
 def publisher(url: str) -> redis.Redis:

@@ -91,6 +91,11 @@ class Settings:
             )
         if _scheme(self.redis_url) not in {"redis", "rediss", "unix"}:
             raise SettingsError("REDIS_URL must begin with redis://, rediss:// or unix://.")
+        for name in ("database_url", "redis_url"):
+            try:
+                urlsplit(getattr(self, name)).port  # noqa: B018 - it is read to be checked
+            except ValueError:
+                raise SettingsError(f"{variable(name)}: the port is not a number.") from None
 
     def _check_range(self, name: str, least: int, most: int) -> None:
         if not least <= getattr(self, name) <= most:

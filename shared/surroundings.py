@@ -23,24 +23,12 @@ def database() -> Finding:
         # Looking must not make the file.
         return Finding(name, FAIL, "There is no database yet.", "Make it: agent-manager migrate")
     try:
-        _ask()
+        with db.connection():
+            db.execute("SELECT 1")
     except (PeeweeException, MaxConnectionsExceeded) as error:
         cure = "Start it, or mend DATABASE_URL."
         return Finding(name, FAIL, "The database cannot be used.", cure, _first_line(error))
     return Finding(name, OK, f"{'SQLite' if db.is_sqlite() else 'PostgreSQL'} answers.")
-
-
-def _ask() -> None:
-    try:
-        with db.connection():
-            db.execute("SELECT 1")
-    except db.UNREACHABLE:
-        if db.is_sqlite():
-            raise
-        # It may be a connection only that has outlived its server.
-        db.proxy.close_idle()
-        with db.connection():
-            db.execute("SELECT 1")
 
 
 def migrated() -> Finding:

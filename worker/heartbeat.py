@@ -47,6 +47,7 @@ class Heartbeat:
         self._works: set[Work] = set()
         self._changed = threading.Condition()
         self._running = True
+        self._ending: StopReason | None = None
         self._thread = threading.Thread(target=self._run, name="heartbeat", daemon=True)
         self._trouble = Trouble(logger, "send a heartbeat")
 
@@ -77,7 +78,10 @@ class Heartbeat:
         )
         with self._changed:
             self._works.add(work)
+            ending = self._ending
             self._changed.notify()
+        if ending:
+            work.stop.set(ending)
         try:
             yield work
         finally:
@@ -85,7 +89,9 @@ class Heartbeat:
                 self._works.discard(work)
 
     def stop_all(self, reason: StopReason) -> None:
-        """Have every agent of this process stop."""
+        """Have every agent of this process stop, also those that are only about to start."""
+        with self._changed:
+            self._ending = reason
         for work in self._holding():
             work.stop.set(reason)
 

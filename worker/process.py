@@ -13,6 +13,7 @@ from shared.process import StopFlag
 from shared.settings import Settings
 from worker import actors
 from worker.agents.stop import StopReason
+from worker.broker import WaitingBroker
 from worker.heartbeat import Heartbeat
 from worker.runner import Runner
 
@@ -32,11 +33,10 @@ class WorkerProcess:
             self.id, lease=settings.run_lease, interval=settings.heartbeat_interval
         )
         self._runner = Runner(self.id, settings, self._heartbeat)
-        broker = messages.broker(settings.redis_url)
+        broker = WaitingBroker(settings.redis_url)
         dramatiq.set_broker(broker)
         actors.declare(broker, self._runner.execute)
-        self._broker = broker
-        self._worker = Worker(broker, worker_threads=settings.worker_threads, worker_timeout=100)
+        self._worker = Worker(broker, worker_threads=settings.worker_threads, worker_timeout=200)
         # No more messages than threads: what waits here could start elsewhere.
         self._worker.queue_prefetch = settings.worker_threads
 

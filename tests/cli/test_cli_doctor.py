@@ -9,7 +9,7 @@ from click.testing import CliRunner, Result
 from peewee import Database
 from servers import Valkey
 
-from cli import datadir
+from cli import datadir, target
 from cli.main import main
 from shared import clock, db, migrations, processes, zone_data
 from shared.settings import Settings
@@ -107,10 +107,16 @@ def test_the_system_of_an_up_is_found_by_its_folder(words: list[str], up: Path) 
     assert result.exit_code == 0, result.output
 
 
-def test_where_a_database_is_set_the_folder_is_not_looked_at(up: Path, tmp_path: Path) -> None:
-    result = doctor(DATABASE_URL=f"sqlite:///{tmp_path}/other.db")
+def test_where_a_database_is_set_the_folder_is_not_looked_at(
+    up: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DATABASE_URL", f"sqlite:///{tmp_path}/other.db")
+    monkeypatch.delenv("REDIS_URL", raising=False)
 
-    assert marks(result)["database"] == "✗"
+    settings = target.settings(None)
+
+    assert settings.database_url == f"sqlite:///{tmp_path}/other.db"
+    assert settings.redis_url == Settings.redis_url
 
 
 def test_there_are_colours_for_a_terminal_only(up: Path) -> None:

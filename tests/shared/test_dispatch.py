@@ -1,6 +1,5 @@
 """Which queued runs go, in which order, and what becomes of those that could not be sent."""
 
-import json
 from datetime import timedelta
 
 import dramatiq
@@ -231,15 +230,3 @@ def test_a_stale_message_cannot_get_around_the_limit(dispatcher, client):
 
     assert claim(run_hex) is None
     assert status_of(claimed.id) is QUEUED
-
-
-def test_the_layout_in_redis_is_dramatiq_s_own(client, valkey):
-    messages.send(client, [messages.Sending("ab" * 16, 0)])
-    broker = messages.broker(valkey)
-
-    message = next(broker.consume(messages.RUNS_QUEUE))
-
-    assert (message.actor_name, message.args) == (messages.EXECUTE_RUN, ("ab" * 16,))
-    assert json.loads(message.encode())["queue_name"] == messages.RUNS_QUEUE
-    broker.close()
-    broker.client.close()

@@ -1,0 +1,97 @@
+"""The scheduler's duties, and how long it sleeps between them."""
+
+import dataclasses
+from datetime import timedelta
+
+import pytest
+from factories import make_run, make_schedule, status_of
+from peewee import OperationalError
+
+from scheduler import loop
+from scheduler.loop import Scheduler
+from shared import clock, messages
+from shared.models import Run
+from shared.models import Scheduler as SchedulerRow
+from shared.states import QUEUED
+
+pytestmark = pytest.mark.usefixtures("database")
+
+
+@pytest.fixture
+def scheduler(settings):
+    return Scheduler(settings)
+
+
+def test_what_is_due_is_recorded_sent_and_reaped_in_one_go(scheduler, settings):
+    now = clock.now()
+    make_schedule(next_run_at=now)
+    lost = make_run(leased_by="worker-1", lease_until=now - timedelta(seconds=1))
+
+    scheduler.work(now)
+
+    assert status_of(lost.id) is QUEUED
+    assert Run.select().where(Run.dispatches > 0).count() == 1
+    with messages.publisher(settings.redis_url) as client:
+        assert messages.waiting(client) == 1
+
+
+def test_a_tick_is_noted_with_the_scheduler(scheduler):
+    now = clock.now()
+
+    scheduler.work(now)
+
+    row = SchedulerRow.get_by_id(scheduler.id)
+    assert row.last_tick_at == now
+    assert row.last_tick_ms >= 0
+
+
+def test_it_sleeps_no_longer_than_until_the_next_fire_time(scheduler):
+    now = clock.now()
+    make_schedule(next_run_at=now + timedelta(milliseconds=200))
+
+    assert 0 < scheduler.work(now) <= 0.2
+
+
+def test_it_sleeps_no_longer_than_until_the_next_dispatch(scheduler, settings):
+    assert scheduler.work(clock.now()) <= settings.dispatch_interval.total_seconds()
+
+
+def test_a_duty_that_fails_keeps_no_other_from_being_done(scheduler, monkeypatch, caplog):
+    lost = make_run(leased_by="worker-1", lease_until=clock.now() - timedelta(seconds=1))
+
+    def unreachable(*_, **__):
+        raise OperationalError("gone")
+
+    monkeypatch.setattr(loop, "tick", unreachable)
+    scheduler.work(clock.now())
+    scheduler.work(clock.now())
+
+    assert status_of(lost.id) is QUEUED
+    complaints = [record for record in caplog.records if "cannot tick" in record.message]
+    assert len(complaints) == 1
+
+
+def test_what_failed_is_said_to_work_again(scheduler, monkeypatch, caplog):
+    caplog.set_level("INFO")
+    tick = loop.tick
+
+    def unreachable(*_, **__):
+        raise OperationalError("gone")
+
+    monkeypatch.setattr(loop, "tick", unreachable)
+    scheduler.work(clock.now())
+    monkeypatch.setattr(loop, "tick", tick)
+    scheduler.work(clock.now())
+
+    assert "can tick again" in caplog.text
+
+
+def test_without_redis_runs_are_recorded_all_the_same(settings):
+    nowhere = dataclasses.replace(settings, redis_url="redis://127.0.0.1:1/0")
+    now = clock.now()
+    make_schedule(next_run_at=now)
+
+    Scheduler(nowhere).work(now)
+
+    assert Run.select().count() == 1
+    assert Run.get().dispatches == 0

@@ -1,0 +1,145 @@
+"""The consumer that waits, on a real Valkey."""
+
+import threading
+
+import pytest
+import redis
+from dramatiq import Message
+from dramatiq.errors import ConnectionClosed
+from waiting import wait_until
+
+from shared import messages
+from shared.messages import EXECUTE_RUN, NAMESPACE, RUNS_QUEUE, Sending
+from worker.broker import WaitingBroker
+
+QUEUE = f"{NAMESPACE}:{RUNS_QUEUE}"
+
+
+@pytest.fixture
+def client(valkey):
+    with messages.publisher(valkey) as client:
+        yield client
+
+
+@pytest.fixture
+def broker(valkey):
+    broker = WaitingBroker(valkey)
+    broker.declare_queue(RUNS_QUEUE)
+    yield broker
+    broker.close()
+    broker.client.close()
+
+
+@pytest.fixture
+def consumer(broker):
+    return broker.consume(RUNS_QUEUE, prefetch=2)
+
+
+def send(client, *names):
+    messages.send(client, [Sending(name, 0) for name in names])
+
+
+def in_redis(client):
+    return client.hlen(f"{QUEUE}.msgs")
+
+
+def test_what_was_sent_is_consumed_in_order(client, consumer):
+    send(client, "run-1", "run-2")
+
+    first, second = next(consumer), next(consumer)
+
+    assert (first.actor_name, first.args) == (EXECUTE_RUN, ("run-1",))
+    assert second.args == ("run-2",)
+
+
+def test_a_message_sent_while_it_waits_wakes_it_at_once(client, consumer):
+    received = []
+    waiter = threading.Thread(target=lambda: received.extend([next(consumer), next(consumer)]))
+    waiter.start()
+    wait_until(lambda: any(each["cmd"] == "blmove" for each in client.client_list()))
+
+    send(client, "run-1")
+
+    waiter.join(5)
+    assert [message.args[0] for message in received if message] == ["run-1"]
+
+
+def test_no_more_is_fetched_than_there_is_room_for(client, consumer):
+    send(client, "run-1", "run-2", "run-3")
+
+    taken = [next(consumer), next(consumer)]
+    consumer._freed.set()
+
+    assert next(consumer) is None
+    consumer.ack(taken[0])
+    assert wait_until(lambda: next(consumer)).args == ("run-3",)
+
+
+def test_what_has_ended_is_gone_from_redis_with_the_next_fetch(client, consumer):
+    send(client, "run-1")
+    consumer.ack(next(consumer))
+    assert in_redis(client) == 1
+
+    send(client, "run-2")
+    next(consumer)
+
+    assert client.hkeys(f"{QUEUE}.msgs") == [b"run-2.0"]
+
+
+def test_closing_tells_redis_what_has_ended(client, consumer):
+    send(client, "run-1")
+    consumer.ack(next(consumer))
+
+    consumer.close()
+
+    assert in_redis(client) == 0
+    assert client.keys(f"{NAMESPACE}:__acks__*") == []
+
+
+def test_what_was_not_worked_on_goes_back(client, consumer):
+    send(client, "run-1")
+
+    consumer.requeue([next(consumer)])
+
+    assert client.lrange(QUEUE, 0, -1) == [b"run-1.0"]
+
+
+@pytest.mark.parametrize("body", [b"{", b"[]", b'{"args": []}', b"\x80\x04"])
+def test_a_message_that_is_none_strands_no_other(client, consumer, body):
+    client.hset(f"{QUEUE}.msgs", "bad", body)
+    client.rpush(QUEUE, "bad")
+    send(client, "run-1")
+
+    assert wait_until(lambda: next(consumer)).args == ("run-1",)
+
+
+def test_a_message_without_a_body_is_passed_over(client, consumer):
+    client.rpush(QUEUE, "gone")
+    send(client, "run-1")
+
+    assert wait_until(lambda: next(consumer)).args == ("run-1",)
+
+
+def test_a_message_that_dramatiq_itself_sends_is_understood(broker, consumer):
+    broker.enqueue(
+        Message(queue_name=RUNS_QUEUE, actor_name="other", args=("a",), kwargs={}, options={})
+    )
+
+    message = next(consumer)
+
+    assert (message.actor_name, message.args) == ("other", ("a",))
+    consumer.nack(message)
+
+
+def test_a_redis_that_is_away_is_said_in_dramatiq_s_words():
+    broker = WaitingBroker("redis://127.0.0.1:1/0")
+
+    with pytest.raises(ConnectionClosed):
+        next(broker.consume(RUNS_QUEUE))
+
+    assert isinstance(broker.client, redis.Redis)
+
+
+def test_there_is_no_queue_of_delayed_messages(broker):
+    assert broker.get_declared_queues() == {RUNS_QUEUE}
+    assert broker.delay_queues == set()

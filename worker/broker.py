@@ -1,0 +1,150 @@
+"""Dramatiq's Redis broker, with a consumer that waits for messages instead of polling for them.
+
+The stock consumer sleeps for up to a second when a queue is empty, and acknowledges messages one
+by one. This one blocks on `BLMOVE queue queue LEFT LEFT`, which wakes it at once and moves
+nothing, and acknowledges all that has ended on its way to fetching more. An acknowledgement that
+is lost means a second delivery, of which only one can claim the run.
+"""
+
+import logging
+import threading
+from collections import deque
+from collections.abc import Iterable
+from typing import Any
+
+import redis
+from dramatiq import Message
+from dramatiq.broker import Consumer, MessageProxy
+from dramatiq.brokers.redis import RedisBroker
+from dramatiq.errors import ConnectionClosed, DecodeError
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+from shared.messages import NAMESPACE
+
+logger = logging.getLogger(__name__)
+
+# How long one wait may last: a consumer looks up now and then to see whether it is to stop.
+_WAIT_SECONDS = 1
+_AWAY = (redis.ConnectionError, redis.TimeoutError)
+
+
+class WaitingBroker(RedisBroker):
+    """A broker to consume from, without any of Dramatiq's middleware.
+
+    Retries, time limits and results are ours, in the database; delayed messages there are none.
+    """
+
+    def __init__(self, url: str) -> None:
+        client = redis.Redis.from_url(
+            url,
+            # Longer than any wait, so that it passes only where Redis is gone without a word.
+            socket_timeout=5 * _WAIT_SECONDS,
+            socket_connect_timeout=5 * _WAIT_SECONDS,
+            retry=Retry(NoBackoff(), 0),
+        )
+        super().__init__(  # type: ignore[no-untyped-call]
+            client=client, middleware=[], namespace=NAMESPACE, maintenance_chance=100_000
+        )
+
+    @property
+    def consumer_class(self) -> type["WaitingConsumer"]:
+        """What `consume` makes."""
+        return WaitingConsumer
+
+    def declare_queue(self, queue_name: str) -> None:
+        """Declare a queue, and no queue of delayed messages beside it."""
+        if queue_name not in self.queues:
+            self.emit_before("declare_queue", queue_name)
+            self.queues.add(queue_name)
+            self.emit_after("declare_queue", queue_name)
+
+
+class WaitingConsumer(Consumer):
+    """Fetches as many messages as there is room for, as soon as there are any."""
+
+    def __init__(self, broker: WaitingBroker, queue_name: str, prefetch: int, timeout: int) -> None:
+        self._broker = broker
+        self._queue_name = queue_name
+        self._prefetch = prefetch
+        self._key = f"{broker.namespace}:{queue_name}"
+        self._fetched: deque[bytes | None] = deque()
+        self._in_hand: set[str] = set()
+        self._ended: list[str] = []
+        self._freed = threading.Event()
+
+    def __next__(self) -> MessageProxy | None:
+        """The next message; None now and then, while there is none."""
+        try:
+            if not self._fetched:
+                self._fetch()
+        except _AWAY as error:
+            raise ConnectionClosed(error) from None
+        while self._fetched:
+            body = self._fetched.popleft()
+            if body is None:
+                continue  # It ended under another delivery.
+            try:
+                message = Message.decode(body)
+                self._in_hand.add(message.options["redis_message_id"])
+            except (DecodeError, KeyError):
+                logger.error("a message that is none of ours was dropped from %s", self._queue_name)
+                continue
+            return MessageProxy(message)
+        return None
+
+    def ack(self, message: Any) -> None:
+        """Note that a message has ended; Redis learns of it with the next fetch."""
+        message_id = message.options["redis_message_id"]
+        self._ended.append(message_id)
+        self._let_go(message_id)
+
+    def nack(self, message: Any) -> None:
+        """Put a message that nobody answers to among the dead letters."""
+        message_id = message.options["redis_message_id"]
+        try:
+            self._broker.do_nack(self._queue_name, message_id)
+        except _AWAY as error:
+            raise ConnectionClosed(error) from None
+        finally:
+            self._let_go(message_id)
+
+    def requeue(self, messages: Iterable[Any]) -> None:
+        """Put messages back that were fetched and not worked on."""
+        message_ids = [message.options["redis_message_id"] for message in messages]
+        try:
+            if message_ids:
+                self._broker.do_requeue(self._queue_name, *message_ids)
+        except _AWAY as error:
+            raise ConnectionClosed(error) from None
+
+    def close(self) -> None:
+        """Tell Redis what has ended."""
+        try:
+            self._acknowledge()
+        except _AWAY as error:
+            raise ConnectionClosed(error) from None
+
+    def _fetch(self) -> None:
+        room = self._prefetch - len(self._in_hand)
+        if room <= 0:
+            self._freed.wait(_WAIT_SECONDS)
+            self._freed.clear()
+            return
+        self._acknowledge()
+        self._fetched.extend(self._broker.do_fetch(self._queue_name, room))
+        if not self._fetched:
+            self._broker.client.blmove(self._key, self._key, _WAIT_SECONDS, "LEFT", "LEFT")
+
+    def _acknowledge(self) -> None:
+        ended, self._ended = self._ended, []
+        if ended:
+            acks = f"{self._broker.namespace}:__acks__.{self._broker.broker_id}.{self._queue_name}"
+            with self._broker.client.pipeline(transaction=False) as pipeline:
+                pipeline.srem(acks, *ended)
+                pipeline.hdel(f"{self._key}.msgs", *ended)
+                pipeline.execute()
+
+    def _let_go(self, message_id: str) -> None:
+        self._in_hand.discard(message_id)
+        self._freed.set()
