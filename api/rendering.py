@@ -6,13 +6,12 @@ fraction of the cost; a test holds the two against each other.
 
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from datetime import datetime
 from typing import Any, cast
 
 from flask import Response, request
 from marshmallow import Schema, fields
 
-from api.schemas.base import Instant, written
+from api.schemas.base import Instant
 from shared import db
 from shared.listing import Listing
 from shared.pages import Page, Row
@@ -112,26 +111,27 @@ def _value(field: fields.Field[Any], sqlite: bool) -> Callable[[Any], Any] | Non
     """What makes the driver's value the wire's. None: they are the same."""
     match field:
         case Instant():
-            return _instant_of_sqlite if sqlite else _instant
+            return _instant_of_sqlite if sqlite else _instant_of_postgres
         case fields.Float():
             return float
         case fields.UUID() if sqlite:
             return _uuid_of_sqlite
         case fields.Boolean() if sqlite:
             return bool
-        case fields.Dict() | fields.List() if sqlite:
+        case fields.Dict() | fields.List():
             return json.loads
     return None
 
 
-def _instant(value: datetime) -> str:
-    return written(value)
-
-
 def _instant_of_sqlite(value: str) -> str:
-    """The text that `db.stamp` made, without its zeros."""
-    time = value[11:19] if value[20:26] == "000000" else value[11:26]
+    """The text that `db.stamp` made, as `written` would have it."""
+    time = value[11:19] if value[20:26] == "000000" else value[11:26].rstrip("0")
     return f"{value[:10]}T{time}Z"
+
+
+def _instant_of_postgres(value: str) -> str:
+    """The text that PostgreSQL makes, in UTC."""
+    return f"{value[:10]}T{value[11:-3]}Z"
 
 
 def _uuid_of_sqlite(value: str) -> str:

@@ -22,9 +22,7 @@ DEFAULTS = {name: Agent._meta.columns[name].default for name in EDITABLE} | {"co
 AGENTS = Listing(
     table="agent a",
     key="a.id",
-    columns={
-        name: f"a.{name}" for name in ("id", *EDITABLE, "version", "created_at", "updated_at")
-    },
+    columns=listing.read(Agent, "a", "id", *EDITABLE, "version", "created_at", "updated_at"),
     where="a.deleted_at IS NULL",
     filters={
         "enabled": "a.enabled = :enabled",

@@ -35,16 +35,11 @@ class Actor:
 EVENTS = Listing(
     table="audit_event e",
     key="e.id",
-    columns={
-        "id": listing.text("e.id"),
-        "at": "e.at",
-        "actor": "e.actor",
-        "token_id": listing.text("e.token_id"),
-        "action": "e.action",
-        "resource_type": "e.resource_type",
-        "resource_id": "e.resource_id",
-        "changes": "e.changes",
-    },
+    columns=listing.read(
+        AuditEvent,
+        "e",
+        *("id", "at", "actor", "token_id", "action", "resource_type", "resource_id", "changes"),
+    ),
     filters={
         "actor": "e.actor = :actor",
         "action": "e.action = :action",

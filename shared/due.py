@@ -65,7 +65,7 @@ def settle(
         occurrences += records
         moves.append(move)
     if occurrences:
-        new_runs.for_fire_times(json.dumps(occurrences), now=now)
+        new_runs.for_fire_times(occurrences, now=now)
     if moves:
         db.execute(_MOVE_ON.format(rows=db.rows("rows", _MOVED)), {"rows": json.dumps(moves)})
     return len(moves)

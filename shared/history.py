@@ -7,46 +7,30 @@ from uuid import UUID
 from shared import listing
 from shared.errors import NotFound
 from shared.listing import Listing
-from shared.models import Run
+from shared.models import Run, RunEvent
 from shared.pages import Page, Paging, Row
 
 RUNS = Listing(
     table="run r",
     key="r.id",
     columns={
-        "id": listing.text("r.id"),
-        "session_id": listing.text("r.session_id"),
-        "agent_id": "r.agent_id",
-        "schedule_id": listing.text("r.schedule_id"),
+        **listing.read(
+            Run,
+            "r",
+            *("id", "session_id", "agent_id", "schedule_id", "retry_of", "trigger", "status"),
+            *("message", "content", "error", "scheduled_for", "missed_until", "missed_count"),
+            *("queued_at", "available_at", "started_at", "finished_at", "cancel_requested_at"),
+            *("attempt", "max_attempts", "priority", "timeout_seconds", "model", "metadata"),
+        ),
         "batch_id": "NULL",
-        "retry_of": listing.text("r.retry_of"),
-        "trigger": "r.trigger",
-        "status": "r.status",
-        "message": "r.message",
-        "content": "r.content",
-        "error": "r.error",
-        "scheduled_for": "r.scheduled_for",
-        "missed_until": "r.missed_until",
-        "missed_count": "r.missed_count",
-        "queued_at": "r.queued_at",
-        "available_at": "r.available_at",
-        "started_at": "r.started_at",
-        "finished_at": "r.finished_at",
-        "cancel_requested_at": "r.cancel_requested_at",
+        "worker_id": "r.worker_id",
         "duration_ms": listing.millis("r.started_at", "r.finished_at"),
-        "attempt": "r.attempt",
-        "max_attempts": "r.max_attempts",
-        "priority": "r.priority",
-        "timeout_seconds": "r.timeout_seconds",
-        "worker_id": "r.leased_by",
-        "model": "r.model",
         "metrics.input_tokens": "r.input_tokens",
         "metrics.output_tokens": "r.output_tokens",
         "metrics.total_tokens": (
             "COALESCE(r.input_tokens + r.output_tokens, r.input_tokens, r.output_tokens)"
         ),
         "metrics.cost_usd": "r.cost_usd",
-        "metadata": "r.metadata",
     },
     filters={
         "status": listing.one_of("r.status", "status"),
@@ -68,8 +52,7 @@ RUNS = Listing(
 EVENTS = Listing(
     table="run_event e",
     key="e.seq",
-    columns={"seq": "e.seq", "at": "e.at", "attempt": "e.attempt", "type": "e.type"}
-    | {"data": "e.data"},
+    columns=listing.read(RunEvent, "e", "seq", "at", "attempt", "type", "data"),
     filters={"run_id": "e.run_id = :run_id"},
     newest_first=False,
 )

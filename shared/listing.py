@@ -12,7 +12,10 @@ from functools import cache
 from typing import Any
 from uuid import UUID
 
-from shared import db
+from peewee import ForeignKeyField, JSONField, Model, UUIDField
+
+from shared import counting, db
+from shared.db import UtcDateTimeField
 from shared.errors import Invalid
 from shared.pages import Page, Paging, Row
 
@@ -48,12 +51,12 @@ class Listing:
 
     def page(self, filters: Mapping[str, Any], paging: Paging) -> Page:
         """The page of those rows that pass all *filters*."""
-        shape = (self, db.is_sqlite(), tuple(filters), paging.sort)
+        shape = (self, db.is_sqlite(), tuple(filters))
         values = {name: _adapted(value) for name, value in filters.items()}
-        (total,) = db.execute(_count(*shape[:3]), values).fetchone()
         window = {"size": paging.size, "skipped": paging.offset}
-        cursor = db.execute(_rows(*shape), values | window)
-        return Page(cursor.fetchall(), paging.number, paging.size, total)
+        rows = db.execute(_rows(*shape, paging.sort), values | window).fetchall()
+        total = counting.count(_conditions(*shape), values)
+        return Page(rows, paging.number, paging.size, total)
 
     def get(self, key: UUID | str) -> Row | None:
         """The row of that key."""
@@ -75,9 +78,8 @@ def _rows(
 
 
 @cache
-def _count(listing: Listing, sqlite: bool, filters: tuple[str, ...]) -> str:
-    where = _where(listing, sqlite, filters)
-    return f"SELECT count(*) FROM {listing.table} WHERE {where}"  # noqa: S608 - all of it ours
+def _conditions(listing: Listing, sqlite: bool, filters: tuple[str, ...]) -> str:
+    return f"{listing.table} WHERE {_where(listing, sqlite, filters)}"
 
 
 @cache
@@ -125,8 +127,18 @@ def _adapted(value: Any) -> Any:
 
 
 def text(column: str) -> Sql:
-    """A UUID as text; SQLite has it as hexadecimals already."""
+    """What PostgreSQL would otherwise make objects of: SQLite has it as text already."""
     return Spelled(column, f"{column}::text")
+
+
+def read(model: type[Model], alias: str, *names: str) -> dict[str, Sql]:
+    """Columns of *model* by their names, each as whoever renders it wants it."""
+    return {name: _read(model._meta.columns[name], f"{alias}.{name}") for name in names}
+
+
+def _read(field: Any, column: str) -> Sql:
+    kind = field.rel_field if isinstance(field, ForeignKeyField) else field
+    return text(column) if isinstance(kind, (UUIDField, UtcDateTimeField, JSONField)) else column
 
 
 def one_of(column: str, name: str) -> Sql:

@@ -159,9 +159,10 @@ class Run(Record):
     started_at: "Field[datetime | None]" = UtcDateTimeField(null=True)
     finished_at: "Field[datetime | None]" = UtcDateTimeField(null=True)
 
-    # Who holds it. `attempt` is the fence; `uncounted` are attempts that a drain put back.
+    # Who holds it, or held it last. `attempt` is the fence; `uncounted` are attempts that a drain put back.
     attempt = IntegerField(default=0)
     uncounted = IntegerField(default=0)
+    worker_id = CharField(max_length=128, null=True)
     leased_by = CharField(max_length=128, null=True)
     lease_until: "Field[datetime | None]" = UtcDateTimeField(null=True)
     cancel_requested_at: "Field[datetime | None]" = UtcDateTimeField(null=True)

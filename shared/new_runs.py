@@ -65,15 +65,17 @@ _DUE = {
 }
 
 
-def for_fire_times(rows: str, *, now: datetime) -> None:
-    """Record fire times of schedules: *rows* is a JSON array of objects with the keys of `_DUE`.
+def for_fire_times(rows: list[dict[str, Any]], *, now: datetime) -> None:
+    """Record fire times of schedules: each row has the keys of `_DUE`, as far as it needs them.
 
     Those that are recorded already stay as they are.
     """
+    needed = set().union(*rows)
+    due = {name: kind for name, kind in _DUE.items() if name in needed}
     columns = {
         **_ALWAYS,
         **_OF_SCHEDULE,
-        **{name: f"d.{name}" for name in _DUE},
+        **{name: f"d.{name}" for name in due},
         "schedule_id": "s.id",
         "session_id": "d.id",
         "dispatch_at": "d.available_at",
@@ -83,11 +85,11 @@ def for_fire_times(rows: str, *, now: datetime) -> None:
     for absent in ("idempotency_key", "request_hash"):
         del columns[absent]
     source = f"""
-        {db.rows("rows", _DUE)} d
+        {db.rows("rows", due)} d
         JOIN schedule s ON s.id = d.schedule_id JOIN agent a ON a.id = s.agent_id
         WHERE true ON CONFLICT DO NOTHING
     """
-    db.execute(_insert(columns, source), {"rows": rows, "now": db.stamp(now)})
+    db.execute(_insert(columns, source), {"rows": json.dumps(rows), "now": db.stamp(now)})
 
 
 def trigger(

@@ -91,6 +91,7 @@ def claim(run_id: UUID, worker: str, *, lease: timedelta, now: datetime) -> Run 
         Run.update(
             status=RUNNING,
             attempt=Run.attempt + 1,
+            worker_id=worker,
             leased_by=worker,
             lease_until=now + lease,
             started_at=now,

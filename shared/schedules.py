@@ -29,18 +29,14 @@ _TIMING = tuple(each.name for each in fields_of(Timing))
 SCHEDULES = Listing(
     table="schedule s",
     key="s.id",
-    columns={"id": listing.text("s.id")}
-    | {name: f"s.{name}" for name in EDITABLE}
-    | {
-        name: f"s.{name}"
-        for name in ("description", "error", "next_run_at", "version", "created_at", "updated_at")
-    }
-    | {
+    columns={
+        **listing.read(Schedule, "s", "id", *EDITABLE, "description", "error", "next_run_at"),
+        **listing.read(Schedule, "s", "version", "created_at", "updated_at"),
         "last_run.run_id": listing.text("r.id"),
         "last_run.status": "r.status",
-        "last_run.scheduled_for": "r.scheduled_for",
-        "last_run.started_at": "r.started_at",
-        "last_run.finished_at": "r.finished_at",
+        "last_run.scheduled_for": listing.text("r.scheduled_for"),
+        "last_run.started_at": listing.text("r.started_at"),
+        "last_run.finished_at": listing.text("r.finished_at"),
     },
     shown="LEFT JOIN run r ON r.id = s.last_run_id",
     where="s.deleted_at IS NULL",

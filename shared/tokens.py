@@ -27,15 +27,9 @@ _MOST_REMEMBERED = 1024
 TOKENS = Listing(
     table="api_token t",
     key="t.id",
-    columns={
-        "id": listing.text("t.id"),
-        "name": "t.name",
-        "role": "t.role",
-        "prefix": "t.prefix",
-        "created_at": "t.created_at",
-        "expires_at": "t.expires_at",
-        "revoked_at": "t.revoked_at",
-    },
+    columns=listing.read(
+        ApiToken, "t", "id", "name", "role", "prefix", "created_at", "expires_at", "revoked_at"
+    ),
     orders={"name": "t.name", "createdAt": "t.created_at"},
 )
 

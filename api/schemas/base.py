@@ -66,8 +66,9 @@ def without(names: Set[str], data: dict[str, Any]) -> dict[str, Any]:
 
 
 def written(instant: datetime) -> str:
-    """*instant* as the wire has it."""
-    return instant.astimezone(UTC).isoformat().removesuffix("+00:00") + "Z"
+    """*instant* as the wire has it: without the zeros at the end of its fraction."""
+    text = instant.astimezone(UTC).isoformat().removesuffix("+00:00")
+    return f"{text.rstrip('0') if instant.microsecond else text}Z"
 
 
 def described(description: str, example: Any = None) -> dict[str, Any]:

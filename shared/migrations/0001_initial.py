@@ -92,6 +92,7 @@ CREATE TABLE run (
   finished_at {utc},
   attempt INTEGER NOT NULL,
   uncounted INTEGER NOT NULL,
+  worker_id VARCHAR(128),
   leased_by VARCHAR(128),
   lease_until {utc},
   cancel_requested_at {utc},

@@ -52,7 +52,7 @@ def test_a_finished_run_shows_what_came_of_it(viewer, echo):
             "attempt": 2,
             "model": "echo-1",
             "metadata": {"a": [1, None]},
-            "finishedAt": "2026-11-22T12:00:01.234000Z",
+            "finishedAt": "2026-11-22T12:00:01.234Z",
         }.items()
     )
     assert shown["metrics"] == {

@@ -179,7 +179,7 @@ def test_the_next_fire_time_is_within_start_and_end(operator, finance_agent):
     ).json
 
     assert inside["nextRunAt"] == "2027-03-01T08:00:00Z"
-    assert inside["endAt"] == "2027-03-01T08:00:00.500000Z"
+    assert inside["endAt"] == "2027-03-01T08:00:00.5Z"
     assert outside["nextRunAt"] is None
 
 

@@ -109,6 +109,15 @@ def test_finishing_records_what_came_of_it():
     assert (after.leased_by, after.lease_until, after.metadata) == (None, None, {"a": 1})
 
 
+def test_who_ran_it_stays_on_record():
+    run = make_run()
+    claimed = claim(run, "worker-7")
+
+    runs.finish(held(claimed), DONE, now=LATER)
+
+    assert runs.get(run.id).worker_id == "worker-7"
+
+
 def test_a_worker_that_lost_its_run_can_change_nothing():
     run = make_run(leased_by="worker-2", attempt=2)
     late = Lease(run.id, attempt=1)

@@ -1,0 +1,1 @@
+"""What else there is, doing the same work in the same run."""

@@ -1,0 +1,141 @@
+"""Rows to measure with, made by the thousand; to be called in a fresh process."""
+
+import json
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from typing import Any
+
+from scheduler.tick import tick
+from shared import agents, clock, db, tokens
+from shared.db import stamp
+from shared.ids import uuid7_hex
+from shared.migrations import migrate
+from shared.states import Role
+
+# A Monday, on which all of these are due in all of these zones.
+NOON = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
+EXPRESSIONS = ("* * * * *", "*/5 * * * *", "0 * * * *", "0 7-13 * * MON-FRI", "0 7,12,13 * * *")
+ZONES = ("UTC", "Europe/Berlin", "America/New_York")
+PAIRS = [(expression, zone) for expression in EXPRESSIONS for zone in ZONES]
+
+AGENT = "finance_agent"
+_AT_ONCE = 10_000
+
+_SCHEDULE = {
+    "id": "uuid",
+    "name": "text",
+    "cron_expression": "text",
+    "run_at": "utc",
+    "timezone": "text",
+    "next_run_at": "utc",
+}
+_ANY_SCHEDULE = {
+    "agent_id": f"'{AGENT}'",
+    "message": "'Generate a summary of today''s sales data'",
+    "enabled": "TRUE",
+    "overlap_policy": "'SKIP'",
+    "catch_up_policy": "'LATEST'",
+    "catch_up_window_seconds": "3600",
+    "jitter_seconds": "0",
+    "max_attempts": "3",
+    "retry_backoff_seconds": "30",
+    "priority": "5",
+    "tags": """'["sales"]'""",
+    "description": "'At 12:00'",
+    "version": "1",
+    "created_at": ":now",
+    "updated_at": ":now",
+}
+_ANY_RUN = {
+    "session_id": "d.id",
+    "agent_id": f"'{AGENT}'",
+    "trigger": "'API'",
+    "status": "'QUEUED'",
+    "kind": "'echo'",
+    "config": "'{}'",
+    "message": "'Generate a summary of today''s sales data'",
+    "metadata": "'{}'",
+    "timeout_seconds": "600",
+    "max_attempts": "3",
+    "retry_backoff_seconds": "30",
+    "priority": "5",
+    "queue": "'runs'",
+    "queued_at": ":now",
+    "available_at": ":now",
+    "dispatch_at": ":now",
+    "dispatches": "0",
+    "attempt": "0",
+    "uncounted": "0",
+}
+
+
+def empty(database_url: str) -> None:
+    """Make the tables, and the sample agents."""
+    migrate(db.connect(database_url))
+    agents.seed(now=clock.now())
+
+
+def due_schedules(database_url: str, count: int) -> None:
+    """Make *count* schedules that are due at noon, of every pair of expression and zone."""
+    empty(database_url)
+    pairs = (PAIRS[number % len(PAIRS)] for number in range(count))
+    _schedules(
+        {"cron_expression": expression, "timezone": zone, "next_run_at": stamp(NOON)}
+        for expression, zone in pairs
+    )
+
+
+def one_time_schedules(database_url: str, instants: list[datetime]) -> None:
+    """Make a one-time schedule for each of *instants*."""
+    db.connect(database_url)
+    stamps = map(stamp, instants)
+    _schedules({"run_at": at, "timezone": "UTC", "next_run_at": at} for at in stamps)
+
+
+def queued_runs(database_url: str, count: int) -> None:
+    """Queue *count* runs, all in one transaction."""
+    db.connect(database_url)
+    now = clock.now()
+    with db.transaction():
+        _insert("run", {"id": "uuid"}, _ANY_RUN, [{} for _ in range(count)], now)
+
+
+def schedules_with_history(database_url: str, count: int) -> tuple[str, list[str]]:
+    """Make *count* schedules that have each run once; a token of an operator, and their ids."""
+    due_schedules(database_url, count)
+    tick(NOON, batch=1000, after_batch=lambda: None)
+    with db.transaction():
+        db.execute(
+            "UPDATE run SET status = 'COMPLETED', content = 'Sales were fine.', attempt = 1,"
+            " started_at = :now, finished_at = :now",
+            {"now": stamp(NOON)},
+        )
+        _, token = tokens.create("benchmark", Role.OPERATOR, now=clock.now())
+        ids = [db.uuid_hex(row[0]) for row in db.execute("SELECT id FROM schedule").fetchall()]
+    if not db.is_sqlite():
+        db.proxy.connection().autocommit = True
+        db.execute("VACUUM ANALYZE")
+    return token, ids
+
+
+def _schedules(rows: Iterable[dict[str, Any]]) -> None:
+    names = ({"name": f"Daily Sales Summary {number}"} | row for number, row in enumerate(rows))
+    with db.transaction():
+        _insert("schedule", _SCHEDULE, _ANY_SCHEDULE, list(names), clock.now())
+
+
+def _insert(
+    table: str,
+    columns: dict[str, str],
+    constants: dict[str, str],
+    rows: list[dict[str, Any]],
+    now: datetime,
+) -> None:
+    sql = (
+        f"INSERT INTO {table} ({', '.join([*columns, *constants])})"
+        f" SELECT {', '.join([*(f'd.{name}' for name in columns), *constants.values()])}"
+        f" FROM {db.rows('rows', columns)} d"
+    )
+    for start in range(0, len(rows), _AT_ONCE):
+        some = [{"id": uuid7_hex(now), **row} for row in rows[start : start + _AT_ONCE]]
+        db.execute(sql, {"rows": json.dumps(some), "now": stamp(now)})

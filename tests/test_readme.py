@@ -1,0 +1,59 @@
+"""What the README says of names and defaults is so."""
+
+import dataclasses
+import re
+from datetime import timedelta
+from pathlib import Path
+
+from serving import serving
+
+from shared.settings import SECRET_PREFIX, Settings, variable
+from shared.states import ErrorCode
+
+README = (Path(__file__).parent.parent / "README.md").read_text()
+
+
+def shown(value):
+    match value:
+        case bool():
+            return str(value).lower()
+        case timedelta():
+            return f"{value.total_seconds():g}"
+        case dict():
+            return ""
+    return str(value)
+
+
+def test_the_table_of_settings_is_the_class():
+    rows = re.findall(r"^\| `([A-Z_…]+)` \| (?:`(.*?)`)? ?\|", README, re.MULTILINE)
+    defaults = Settings()
+
+    wanted = {
+        variable(each.name): shown(getattr(defaults, each.name))
+        for each in dataclasses.fields(Settings)
+        if each.name != "secrets"
+    }
+    assert dict(rows) == {**wanted, f"{SECRET_PREFIX}…": ""}
+
+
+def test_every_error_code_is_explained():
+    assert {code for code in ErrorCode if f"`{code}`" in README} == set(ErrorCode)
+
+
+def test_every_route_is_in_the_short_table(settings):
+    table = README[README.index("## The API in short") : README.index("## Three processes")]
+    told = set(re.findall(r"(?<=[ `])/[a-z{}/]+", table))
+    documents = ("/openapi.json", "/docs")
+    with serving(settings) as client:
+        rules = {
+            re.sub(r"<(?:\w+:)?\w+>", "{id}", rule.rule).removeprefix("/api/v1")
+            for rule in client.application.url_map.iter_rules()
+        }
+
+    resources = {rule for rule in rules if not rule.startswith(documents)}
+    untold = {
+        rule for rule in resources if rule not in told and not rule.startswith("/schedules/batches")
+    }
+    assert {
+        rule for rule in untold if not rule.endswith(("/cancel", "/retry", "/continue"))
+    } == set()
