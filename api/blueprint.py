@@ -49,11 +49,9 @@ class Blueprint(SmorestBlueprint):  # type: ignore[misc]
             token = access.bearer()
             role = self._reads if request.method in _SAFE else writes
 
-            def admitted() -> Response:
+            with db.connection():
                 access.admit(token, role)
                 return serve(**path)
-
-            return _in_one_unit(admitted)
 
         return guarded
 
@@ -115,23 +113,3 @@ def _documented(view: View, parameter: dict[str, Any]) -> View:
     documentation.setdefault("arguments", {}).setdefault("parameters", []).append(parameter)
     view._apidoc = documentation  # type: ignore[attr-defined]
     return view
-
-
-def _in_one_unit(serve: Callable[[], Response]) -> Response:
-    """Serve with one connection to the database; with a second one if the first turns out stale.
-
-    What reads may be done again. What changes may not, so it tries its connection first.
-    """
-    may_repeat = not db.is_sqlite()
-    try:
-        with db.connection():
-            if may_repeat and request.method not in _SAFE:
-                db.execute("SELECT 1")
-                may_repeat = False
-            return serve()
-    except db.UNREACHABLE:
-        if not may_repeat:
-            raise
-    db.proxy.close_idle()
-    with db.connection():
-        return serve()

@@ -49,7 +49,7 @@ class Run(MethodView):
     @blp.answers(200, RunSchema, example=examples.RUN)
     def get(self, run_id: UUID) -> Response:
         """Get a run"""
-        return answer(RUN.one(history.get(run_id)))
+        return RUN.one(history.get(run_id))
 
 
 @blp.route("/<uuid:run_id>/events")
@@ -81,7 +81,7 @@ class CancelRun(MethodView):
             runs.cancel(run_id, now=now)
             audit.record(access.principal(), "run.cancel", ("run", run_id), now=now)
             row = history.get(run_id)
-        return answer(RUN.one(row))
+        return RUN.one(row)
 
 
 @blp.route("/<uuid:run_id>/continue")
@@ -97,7 +97,7 @@ class ContinueRun(MethodView):
             audit.record(access.principal(), "run.continue", ("run", run_id), now=now)
             row = history.get(run_id)
         services().dispatch(run_id)
-        return answer(RUN.one(row))
+        return RUN.one(row)
 
 
 @blp.route("/<uuid:run_id>/retry")

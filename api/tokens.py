@@ -1,5 +1,6 @@
 """/tokens: who may do what."""
 
+import json
 from collections.abc import Mapping
 from typing import Any
 from uuid import UUID
@@ -51,7 +52,7 @@ class Tokens(MethodView):
                 now=now,
             )
             row = tokens.get(token_id)
-        body = {**TOKEN.one(row), "token": token}
+        body = {**json.loads(TOKEN.texts([row])[0]), "token": token}
         return answer(body, 201, {"Location": f"/api/v1/tokens/{token_id}"})
 
 
@@ -62,7 +63,7 @@ class Token(MethodView):
     @blp.answers(200, TokenSchema)
     def get(self, token_id: UUID) -> Response:
         """Get a token"""
-        return answer(TOKEN.one(tokens.get(token_id)))
+        return TOKEN.one(tokens.get(token_id))
 
     @blp.answers(204)
     def delete(self, token_id: UUID) -> Response:

@@ -14,7 +14,7 @@ from benchmarks.fresh import ROOT
 
 sys.path.append(str(ROOT / "tests"))
 
-from servers import Postgres, Valkey  # noqa: E402
+from servers import Postgres, Valkey
 
 
 class Kind(StrEnum):

@@ -9,6 +9,8 @@ from typing import Any
 
 from shared import db
 
+# Which transactions are seen: equal snapshots see equal rows.
+SNAPSHOT = "(SELECT pg_current_snapshot()::text)"
 _MOST_REMEMBERED = 256
 
 
@@ -23,11 +25,15 @@ class _Memory(threading.local):
 _memory = _Memory()
 
 
-def count(conditions: str, values: dict[str, Any]) -> int:
-    """How many rows `SELECT … FROM *conditions*` would give."""
-    if db.proxy.in_transaction():
+def count(conditions: str, values: dict[str, Any], snapshot: str | None) -> int:
+    """How many rows `SELECT … FROM *conditions*` would give.
+
+    *snapshot* is what an earlier statement saw as `SNAPSHOT`; None: it saw nothing.
+    """
+    version = _version_of_sqlite() if db.is_sqlite() else snapshot
+    if version is None or db.proxy.in_transaction():
         return _count(conditions, values)
-    counts, version = _counts(), _version()
+    counts = _counts()
     key = (conditions, *map(str, values.values()))
     known = counts.get(key)
     if known is not None and known[0] == version:
@@ -41,7 +47,7 @@ def count(conditions: str, values: dict[str, Any]) -> int:
 
 def _count(conditions: str, values: dict[str, Any]) -> int:
     total: int
-    (total,) = db.execute(f"SELECT count(*) FROM {conditions}", values).fetchone()  # noqa: S608
+    (total,) = db.execute(f"SELECT count(*) FROM {conditions}", values).fetchone()
     return total
 
 
@@ -53,10 +59,7 @@ def _counts() -> dict[tuple[Any, ...], tuple[Any, int]]:
     return _memory.counts
 
 
-def _version() -> Any:
+def _version_of_sqlite() -> Any:
     """Something that is the same only while no row anywhere has changed."""
-    if db.is_sqlite():
-        (of_others,) = db.execute("PRAGMA data_version").fetchone()
-        return of_others, db.proxy.connection().total_changes
-    # Which transactions are seen: equal snapshots see equal rows.
-    return db.execute("SELECT pg_current_snapshot()::text").fetchone()
+    (of_others,) = db.execute("PRAGMA data_version").fetchone()
+    return of_others, db.proxy.connection().total_changes

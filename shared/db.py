@@ -194,18 +194,18 @@ def rows(name: str, columns: dict[str, str]) -> str:
     """
     if is_sqlite():
         picked = ", ".join(f"json_extract(value, '$.{key}') AS {key}" for key in columns)
-        return f"(SELECT {picked} FROM json_each(:{name}))"  # noqa: S608 - names from our code
+        return f"(SELECT {picked} FROM json_each(:{name}))"
     types = {"utc": "timestamptz", "bool": "boolean", "json": "jsonb"}
     typed = ", ".join(f"{key} {types.get(kind, kind)}" for key, kind in columns.items())
     picked = ", ".join(columns)
-    return f"(SELECT {picked} FROM json_to_recordset(CAST(:{name} AS json)) AS _({typed}))"  # noqa: S608
+    return f"(SELECT {picked} FROM json_to_recordset(CAST(:{name} AS json)) AS _({typed}))"
 
 
 def uuids(name: str) -> str:
     """The UUIDs in the JSON array of hexadecimals `:name`, for an IN."""
     if is_sqlite():
-        return f"(SELECT value FROM json_each(:{name}))"  # noqa: S608
-    return f"(SELECT CAST(value AS uuid) FROM json_array_elements_text(CAST(:{name} AS json)))"  # noqa: S608
+        return f"(SELECT value FROM json_each(:{name}))"
+    return f"(SELECT CAST(value AS uuid) FROM json_array_elements_text(CAST(:{name} AS json)))"
 
 
 def locking(clause: str) -> str:

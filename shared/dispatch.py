@@ -114,9 +114,9 @@ def _limited(now: datetime, limit: int, only: UUID | None) -> list[Sending]:
         f"""
         SELECT id, max_concurrency FROM agent WHERE max_concurrency IS NOT NULL AND EXISTS (
           SELECT 1 FROM run WHERE run.agent_id = agent.id
-          AND status = 'QUEUED' AND dispatch_at <= :now {"" if only is None else "AND run.id = :only"}
+          AND status = 'QUEUED' AND dispatch_at <= :now {"AND run.id = :only" if only else ""}
         ) {db.locking("FOR UPDATE")}
-        """,  # noqa: S608 - clauses of ours
+        """,
         {"now": stamp(now), **({"only": only.hex} if only else {})},
     ).fetchall()
     sendings: list[Sending] = []

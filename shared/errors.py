@@ -40,7 +40,7 @@ class VersionMismatch(AgentManagerError):
 
 
 class Invalid(AgentManagerError):
-    """One or more values are wrong. *fields* maps each field, as the wire names it, to sentences."""
+    """Values are wrong. *fields* maps each field, as the wire names it, to sentences."""
 
     def __init__(self, fields: Mapping[str, list[str]]) -> None:
         self.fields = dict(fields)

@@ -26,7 +26,7 @@ def append(run_id: UUID, attempt: int, happened: Sequence[Event], *, now: dateti
           d.ordinal + (SELECT COALESCE(MAX(seq), 0) FROM run_event e WHERE e.run_id = run.id),
           :now, :attempt, d.type, d.data
         FROM {db.rows("rows", _COLUMNS)} d JOIN run ON run.id = :run_id AND run.attempt = :attempt
-        """,  # noqa: S608 - the columns are ours
+        """,
         {
             "rows": json.dumps(rows),
             "run_id": run_id.hex,

@@ -159,7 +159,8 @@ class Run(Record):
     started_at: "Field[datetime | None]" = UtcDateTimeField(null=True)
     finished_at: "Field[datetime | None]" = UtcDateTimeField(null=True)
 
-    # Who holds it, or held it last. `attempt` is the fence; `uncounted` are attempts that a drain put back.
+    # Who holds it, or held it last. `attempt` is the fence; `uncounted` are attempts that a drain
+    # put back.
     attempt = IntegerField(default=0)
     uncounted = IntegerField(default=0)
     worker_id = CharField(max_length=128, null=True)

@@ -232,8 +232,7 @@ def _make(
 
 def _insert(columns: Mapping[str, str], source: str) -> str:
     return (
-        f"INSERT INTO run ({', '.join(columns)})"  # noqa: S608 - columns and expressions are ours
-        f" SELECT {', '.join(columns.values())} FROM {source}"
+        f"INSERT INTO run ({', '.join(columns)}) SELECT {', '.join(columns.values())} FROM {source}"
     )
 
 

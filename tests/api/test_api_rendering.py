@@ -31,7 +31,7 @@ def history_of(run):
 
 
 def rendered(schema, listing, row):
-    return json.loads(json.dumps(Renderer(schema, listing).one(row)))
+    return json.loads(Renderer(schema, listing).texts([row])[0])
 
 
 def test_of_a_schedule():

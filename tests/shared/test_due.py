@@ -1,5 +1,6 @@
 """What is due is recorded, and moved on."""
 
+from contextlib import suppress
 from datetime import timedelta
 
 import pytest
@@ -217,7 +218,7 @@ def test_a_broken_schedule_is_set_aside_and_shows_why():
 def test_a_failed_transaction_leaves_everything_due():
     schedule = make_schedule()
 
-    with pytest.raises(ZeroDivisionError), db.transaction():
+    with suppress(ZeroDivisionError), db.transaction():
         settle(NOON)
         raise ZeroDivisionError
 

@@ -21,7 +21,7 @@ LONGEST_TRACEBACK = 16384
 GRACE_SECONDS = 5
 
 
-class NoFunction(Exception):  # noqa: N818 - its text is a whole sentence, its name is not shown
+class NoFunction(Exception):
     """The entry names nothing that can be called."""
 
 

@@ -71,7 +71,7 @@ class AgentError(Exception):
         self.code = code
 
 
-class Stopped(Exception):  # noqa: N818 - not an error: the agent was told to stop, and has.
+class Stopped(Exception):
     """The agent has stopped because its context's `stop` was set."""
 
 
