@@ -101,16 +101,6 @@ class Schedule(Record):
         )
 
 
-# One schedule for an idempotency key.
-Schedule.add_index(
-    Schedule.index(
-        Schedule.idempotency_key,
-        name="schedule_idempotency_key",
-        unique=True,
-        where=Schedule.idempotency_key.is_null(False),
-        safe=False,
-    )
-)
 # A tick reads what is due and nothing else.
 Schedule.add_index(
     Schedule.index(Schedule.next_run_at, name="schedule_due", where=Schedule.enabled, safe=False)
@@ -196,16 +186,6 @@ class Run(Record):
         )
 
 
-# One run for an idempotency key.
-Run.add_index(
-    Run.index(
-        Run.idempotency_key,
-        name="run_idempotency_key",
-        unique=True,
-        where=Run.idempotency_key.is_null(False),
-        safe=False,
-    )
-)
 # Dispatch reads what is queued, the most urgent first.
 Run.add_index(
     Run.index(
@@ -295,5 +275,17 @@ class AuditEvent(Record):
     resource_id = TextField()
     changes: "Field[dict[str, Any]]" = JSONField(default=dict)
 
+
+# One schedule, and one run, for an idempotency key.
+for _made in (Schedule, Run):
+    _made.add_index(
+        _made.index(
+            _made.idempotency_key,
+            name=f"{_made._meta.table_name}_idempotency_key",
+            unique=True,
+            where=_made.idempotency_key.is_null(False),
+            safe=False,
+        )
+    )
 
 TABLES = (Agent, Schedule, Run, RunEvent, Worker, Scheduler, ApiToken, AuditEvent)

@@ -1,20 +1,15 @@
 """`python -m worker`: start, consume, drain."""
 
-from shared import db, log, settings
-from shared.migrations import require_current
+from shared.boot import boot
 from shared.process import StopFlag, run
 from worker.process import WorkerProcess
 
 
 def main() -> int:
     """Run a worker until SIGTERM or SIGINT."""
-    configured = settings.load()
-    log.setup(configured.log_level)
-    require_current(
-        db.connect(configured.database_url, connections=configured.database_connections)
-    )
     with StopFlag() as stop:
-        return WorkerProcess(configured).run(stop)
+        settings = boot(stop)
+        return 0 if settings is None else WorkerProcess(settings).run(stop)
 
 
 if __name__ == "__main__":

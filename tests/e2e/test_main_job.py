@@ -5,19 +5,12 @@ from collections import Counter
 from datetime import datetime, timedelta
 
 import redis
+from clients import DOCUMENTED
 from waiting import wait_until
 
 from shared import clock, db
 from shared.models import Run, Schedule
 from shared.states import ENDED, QUEUED, RUNNING, Trigger
-
-DOCUMENTED = {
-    "name": "Daily Sales Summary",
-    "agentId": "finance_agent",
-    "message": "Generate a summary of today's sales data",
-    "cronExpression": "0 8 * * *",
-    "enabled": True,
-}
 
 
 def make_slow_agent(system, seconds):
