@@ -1,0 +1,88 @@
+"""How a scheduler or a worker begins."""
+
+import pytest
+from peewee import OperationalError
+from servers import Postgres
+
+from shared import boot, db, migrations
+from shared.errors import SettingsError
+from shared.process import StopFlag
+
+
+@pytest.fixture
+def environ(monkeypatch):
+    yield monkeypatch.setenv
+    db.proxy.close()
+    if not db.is_sqlite():
+        db.proxy.close_all()
+    db.proxy.obj = None
+
+
+def begin():
+    with StopFlag() as stop:
+        return boot.boot(stop)
+
+
+def test_it_begins_with_the_settings_of_the_environment(environ, database_url):
+    environ("DATABASE_URL", database_url)
+    environ("AGENT_MANAGER_WORKER_THREADS", "3")
+
+    assert begin().worker_threads == 3
+
+
+def test_it_waits_for_a_database_that_is_away(environ, database_url, monkeypatch, caplog):
+    environ("DATABASE_URL", database_url)
+    caplog.set_level("INFO")
+    answers = iter([OperationalError("connection\nrefused"), None])
+
+    def require_current(database):
+        if (error := next(answers)) is not None:
+            raise error
+
+    monkeypatch.setattr(migrations, "require_current", require_current)
+    monkeypatch.setattr(boot, "_TRY_AGAIN_SECONDS", 0)
+    monkeypatch.setattr(boot.log, "setup", lambda level: None)
+
+    assert begin() is not None
+
+    assert "cannot reach the database, will keep trying: connection refused" in caplog.text
+    assert "can reach the database again" in caplog.text
+
+
+def test_it_stops_waiting_when_it_is_told_to(environ, database_url, monkeypatch):
+    environ("DATABASE_URL", database_url)
+    stop = StopFlag()
+
+    def require_current(database):
+        stop.signals += 1
+        raise OperationalError("gone")
+
+    monkeypatch.setattr(migrations, "require_current", require_current)
+
+    with stop:
+        assert boot.boot(stop) is None
+
+
+def test_it_refuses_a_database_that_lacks_migrations(environ, tmp_path):
+    environ("DATABASE_URL", f"sqlite:///{tmp_path}/empty.db")
+
+    with pytest.raises(SettingsError, match="0001_initial: run `agent-manager migrate` first"):
+        begin()
+
+
+def test_a_database_that_does_not_exist_is_waited_for_on_postgres(
+    environ, postgres_server: Postgres, monkeypatch
+):
+    environ("DATABASE_URL", postgres_server.url("nowhere"))
+    stop = StopFlag()
+    monkeypatch.setattr(boot, "_TRY_AGAIN_SECONDS", 0)
+    begins = boot.Trouble.begins
+
+    def note(self, error):
+        stop.signals += 1
+        begins(self, error)
+
+    monkeypatch.setattr(boot.Trouble, "begins", note)
+
+    with stop:
+        assert boot.boot(stop) is None
