@@ -75,7 +75,7 @@ def _object(schema: Schema, names: list[str], prefix: str, *, sqlite: bool) -> T
         str(field.data_key): _member(field, prefix + (field.attribute or name), names, sqlite)
         for name, field in schema.dump_fields.items()
     }
-    template = "{%s}" % ",".join(f'"{key}":%s' for key in members)
+    template = "{" + ",".join(f'"{key}":%s' for key in members) + "}"
 
     def render(columns: Columns) -> Iterable[str]:
         texts = [member(columns) for member in members.values()]

@@ -2,7 +2,7 @@
 
 import argparse
 
-from benchmarks import machine, runs, storm
+from benchmarks import api, machine, runs, storm
 from benchmarks.stage import Kind, Stage
 
 BENCHMARKS = ("storm", "runs", "api")
@@ -19,6 +19,8 @@ def main() -> None:
             storm.run(stage, kinds, asked.schedules)
         if "runs" in asked.benchmarks:
             runs.run(stage, kinds, asked.runs, asked.threads)
+        if "api" in asked.benchmarks:
+            api.run(stage, kinds)
 
 
 def _arguments() -> argparse.Namespace:

@@ -6,7 +6,6 @@ names, so that no fire time falls between the old definition and the new.
 
 import json
 import logging
-from collections.abc import Iterator
 from datetime import datetime, timedelta
 from itertools import islice
 from typing import Any, NamedTuple
@@ -23,24 +22,31 @@ logger = logging.getLogger(__name__)
 # How many fire times of one schedule are looked at in one go; a longer gap takes several.
 _PASSED_AT_MOST = 10_000
 
-# What equal expressions in equal zones share: the fire times that passed, and the one after.
-Memo = dict[tuple[str, str, datetime], tuple[list[datetime], datetime | None]]
 
+class Rule(NamedTuple):
+    """All that decides what a due schedule's fire times become; equal rules are decided once."""
 
-class Due(NamedTuple):
-    """A schedule whose fire time has come, and what its policies look at."""
-
-    id: str
     cron_expression: str | None
     timezone: str
-    next_run_at: datetime
-    end_at: datetime | None
-    overlap: Overlap
-    catch_up: CatchUp
-    window: timedelta
-    jitter: timedelta
+    next_run_at: datetime | str
+    end_at: datetime | str | None
+    overlap_policy: str
+    catch_up_policy: str
+    catch_up_window_seconds: int
     agent_enabled: bool
     active: bool
+
+
+class Plan(NamedTuple):
+    """What becomes of every schedule of one rule: rows to be made, and where it moves on to."""
+
+    occurrences: list[policy.Occurrence]
+    rows: list[dict[str, Any]]
+    move: dict[str, Any]
+
+
+# What the calls of one tick share.
+Memo = dict[Rule, Plan]
 
 
 def settle(
@@ -49,23 +55,30 @@ def settle(
     """Record what up to *limit* schedules named until *now*, and move them on.
 
     Gives how many schedules were due; if that is *limit*, there may be more. *only* looks at one
-    schedule. *memo* is for the calls of one tick to share. Two callers at once take different
+    schedule. *memo* is for calls with the same *now* to share. Two callers at once take different
     schedules. To be called in a transaction, which makes it whole.
     """
     memo = {} if memo is None else memo
-    occurrences: list[dict[str, Any]] = []
+    rows: list[dict[str, Any]] = []
     moves: list[dict[str, Any]] = []
-    for due in _due(now, limit, only):
+    for id, jitter_seconds, *rest in _due(now, limit, only):
+        schedule_id = db.uuid_hex(id)
+        rule = Rule(*rest)
         try:
-            records, move = _settle_one(due, now, memo)
+            plan = memo.get(rule)
+            if plan is None:
+                plan = memo[rule] = _plan(rule, now)
+            made = _made(plan, schedule_id, jitter_seconds, now)
         except Exception as error:
             # One broken schedule is set aside; it neither stops the tick nor trips the next.
-            logger.exception("schedule %s set aside", due.id)
-            records, move = [], _set_aside(due, error)
-        occurrences += records
-        moves.append(move)
-    if occurrences:
-        new_runs.for_fire_times(occurrences, now=now)
+            logger.exception("schedule %s set aside", schedule_id)
+            moves.append(_set_aside(schedule_id, error))
+        else:
+            rows += made
+            last_run = {"last_run_id": made[-1]["id"]} if made else {}
+            moves.append({"id": schedule_id, **plan.move, **last_run})
+    if rows:
+        new_runs.for_fire_times(rows, now=now)
     if moves:
         db.execute(_MOVE_ON.format(rows=db.rows("rows", _MOVED)), {"rows": json.dumps(moves)})
     return len(moves)
@@ -80,8 +93,8 @@ def next_due_at() -> datetime | None:
 
 # The agents are locked against edits, but not against each other's schedules.
 _DUE = """
-    SELECT s.id, s.cron_expression, s.timezone, s.next_run_at, s.end_at, s.overlap_policy,
-      s.catch_up_policy, s.catch_up_window_seconds, s.jitter_seconds, a.enabled,
+    SELECT s.id, s.jitter_seconds, s.cron_expression, s.timezone, s.next_run_at, s.end_at,
+      s.overlap_policy, s.catch_up_policy, s.catch_up_window_seconds, a.enabled,
       s.overlap_policy = 'SKIP' AND EXISTS (
         SELECT 1 FROM run r
         WHERE r.schedule_id = s.id AND r.finished_at IS NULL AND r.trigger = 'SCHEDULE'
@@ -106,99 +119,87 @@ _MOVE_ON = """
 """
 
 
-def _due(now: datetime, limit: int, only: UUID | None) -> Iterator[Due]:
+def _due(now: datetime, limit: int, only: UUID | None) -> list[tuple[Any, ...]]:
     sql = _DUE.format(
         only="" if only is None else "AND s.id = :only",
         locking=db.locking(f"FOR UPDATE OF s {'' if only else 'SKIP LOCKED'} FOR SHARE OF a"),
     )
     values = {"now": stamp(now), "limit": limit, **({"only": only.hex} if only else {})}
-    for row in db.execute(sql, values).fetchall():
-        yield Due(
-            id=db.uuid_hex(row[0]),
-            cron_expression=row[1],
-            timezone=row[2],
-            next_run_at=db.instant(row[3]),
-            end_at=row[4] and db.instant(row[4]),
-            overlap=Overlap(row[5]),
-            catch_up=CatchUp(row[6]),
-            window=timedelta(seconds=row[7]),
-            jitter=timedelta(seconds=row[8]),
-            agent_enabled=bool(row[9]),
-            active=bool(row[10]),
-        )
+    rows: list[tuple[Any, ...]] = db.execute(sql, values).fetchall()
+    return rows
 
 
-def _settle_one(due: Due, now: datetime, memo: Memo) -> tuple[list[dict[str, Any]], dict[str, Any]]:
-    passed, upcoming = _passed(due, now, memo)
-    if due.end_at is not None and (upcoming is None or upcoming > due.end_at):
-        passed, upcoming = [each for each in passed if each <= due.end_at], None
+def _plan(rule: Rule, now: datetime) -> Plan:
+    passed, upcoming = _passed(rule, now)
+    end_at = rule.end_at and db.instant(rule.end_at)
+    if end_at and (upcoming is None or upcoming > end_at):
+        passed, upcoming = [each for each in passed if each <= end_at], None
     more_passed = upcoming is not None and upcoming <= now
-    deserving = (
-        [] if more_passed else policy.to_run(passed, due.catch_up, window=due.window, now=now)
-    )
-    records = policy.decide(
+    catch_up = CatchUp(rule.catch_up_policy)
+    window = timedelta(seconds=rule.catch_up_window_seconds)
+    occurrences = policy.decide(
         passed,
-        deserving,
-        overlap=due.overlap,
-        active=due.active,
-        agent_enabled=due.agent_enabled,
+        [] if more_passed else policy.to_run(passed, catch_up, window=window, now=now),
+        overlap=Overlap(rule.overlap_policy),
+        active=bool(rule.active),
+        agent_enabled=bool(rule.agent_enabled),
     )
-    rows = [_row(due, record, now) for record in records]
     move = {
-        "id": due.id,
         "next_run_at": upcoming and stamp(upcoming),
         # A one-time schedule has had its time.
-        "enabled": due.cron_expression is not None,
-        "last_run_id": rows[-1]["id"] if rows else None,
-        "error": None,
+        "enabled": rule.cron_expression is not None,
     }
-    return rows, move
+    return Plan(occurrences, [_row(each, now) for each in occurrences], move)
 
 
-def _passed(due: Due, now: datetime, memo: Memo) -> tuple[list[datetime], datetime | None]:
+def _passed(rule: Rule, now: datetime) -> tuple[list[datetime], datetime | None]:
     """The fire times up to *now* that no tick has seen, oldest first, and the one after them."""
-    if due.cron_expression is None:
-        return [due.next_run_at], None
-    key = (due.cron_expression, due.timezone, due.next_run_at)
-    if key not in memo:
-        expression, zone = cron.parse(due.cron_expression), cron.load_zone(due.timezone)
-        upcoming = cron.fire_times(expression, zone, due.next_run_at)
-        passed = [due.next_run_at]
-        following = None
-        for following in islice(upcoming, _PASSED_AT_MOST):
-            if following > now:
-                break
-            passed.append(following)
-        else:
-            # The last one was seen only to know where to go on.
-            following = passed.pop() if len(passed) > _PASSED_AT_MOST else None
-        memo[key] = passed, following
-    return memo[key]
+    first = db.instant(rule.next_run_at)
+    if rule.cron_expression is None:
+        return [first], None
+    expression, zone = cron.parse(rule.cron_expression), cron.load_zone(rule.timezone)
+    passed = [first]
+    following = None
+    for following in islice(cron.fire_times(expression, zone, first), _PASSED_AT_MOST):
+        if following > now:
+            break
+        passed.append(following)
+    else:
+        # The last one was seen only to know where to go on.
+        following = passed.pop() if len(passed) > _PASSED_AT_MOST else None
+    return passed, following
 
 
-def _row(due: Due, record: policy.Occurrence, now: datetime) -> dict[str, Any]:
-    delay = policy.jitter(due.id, record.scheduled_for, due.jitter)
+def _row(occurrence: policy.Occurrence, now: datetime) -> dict[str, Any]:
     row: dict[str, Any] = {
-        "id": uuid7_hex(now),
-        "schedule_id": due.id,
-        "status": record.status.value,
-        "scheduled_for": stamp(record.scheduled_for),
-        "available_at": stamp(record.scheduled_for + delay),
+        "status": occurrence.status.value,
+        "scheduled_for": stamp(occurrence.scheduled_for),
+        "available_at": stamp(occurrence.scheduled_for),
     }
-    if record.status is not QUEUED:
+    if occurrence.status is not QUEUED:
         row["finished_at"] = stamp(now)
-    if record.error is not None:
-        row["error"] = failure(*record.error)
-    if record.missed_until is not None:
-        row |= {"missed_until": stamp(record.missed_until), "missed_count": record.missed_count}
+    if occurrence.error is not None:
+        row["error"] = failure(*occurrence.error)
+    if occurrence.missed_until is not None:
+        row["missed_until"] = stamp(occurrence.missed_until)
+        row["missed_count"] = occurrence.missed_count
     return row
 
 
-def _set_aside(due: Due, error: Exception) -> dict[str, Any]:
+def _made(plan: Plan, schedule_id: str, jitter_seconds: int, now: datetime) -> list[dict[str, Any]]:
+    """The rows of *plan* for one of its schedules."""
+    rows = [{"id": uuid7_hex(now), "schedule_id": schedule_id, **row} for row in plan.rows]
+    if jitter_seconds:
+        most = timedelta(seconds=jitter_seconds)
+        for row, occurrence in zip(rows, plan.occurrences, strict=True):
+            fire_time = occurrence.scheduled_for
+            row["available_at"] = stamp(fire_time + policy.jitter(schedule_id, fire_time, most))
+    return rows
+
+
+def _set_aside(schedule_id: str, error: Exception) -> dict[str, Any]:
     return {
-        "id": due.id,
-        "next_run_at": None,
+        "id": schedule_id,
         "enabled": True,
-        "last_run_id": None,
         "error": f"{error} Save the schedule again to have it back.",
     }

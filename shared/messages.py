@@ -5,8 +5,7 @@ built by name, so that whoever sends it need not import the actor that answers t
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import redis
 from dramatiq import Message
@@ -34,8 +33,7 @@ _TEMPLATE = (
 )
 
 
-@dataclass(frozen=True)
-class Sending:
+class Sending(NamedTuple):
     """A run that is to be executed, and how often it has been sent before."""
 
     #: In hexadecimal digits.

@@ -75,7 +75,6 @@ def test_of_a_run():
             run,
             schedule_id=run.schedule_id,
             batch_id=None,
-            worker_id=run.leased_by,
             duration_ms=60_000 if run.finished_at else None,
             metrics={**history_of(run), "total_tokens": tokens},
         )

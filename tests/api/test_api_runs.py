@@ -87,8 +87,8 @@ def test_a_gap_shows_its_bounds(viewer, echo):
     assert (shown["missedUntil"], shown["missedCount"]) == ("2026-11-22T11:59:00Z", 9)
 
 
-def test_a_running_run_shows_its_worker(viewer, echo):
-    run = make_run(leased_by="worker-1")
+def test_a_run_shows_its_worker(viewer, echo):
+    run = make_run(worker_id="worker-1")
 
     assert viewer.get(f"/runs/{run.id}").json["workerId"] == "worker-1"
 
