@@ -47,10 +47,12 @@ class Agents(MethodView):
     def post(self, fields: dict[str, Any]) -> Response:
         """Make an agent
 
-        Kinds that run code of the configuration's choosing take the role `admin`.
+        Kinds that run code of the configuration's choosing take the role `admin`, and so does a
+        configuration that names a secret.
         """
         agent_id = fields.pop("id")
-        _demand_for(kinds.get(fields["kind"]))
+        kinds.get(fields["kind"])
+        _demand_for(fields["kind"], fields.get("config", {}))
         with db.transaction():
             agents.create(agent_id, fields, now=clock.now())
             _record("create", agent_id, audit.made(fields))
@@ -78,8 +80,9 @@ class Agent(MethodView):
             raise Invalid({"id": ["An agent keeps its id."]})
         with db.transaction():
             agent = agents.locked(agent_id, version=reading.if_match())
-            _demand_for(kinds.installed().get(agent.kind))
-            _demand_for(kinds.get(fields["kind"]))
+            _demand_for(agent.kind, agent.config)
+            kinds.get(fields["kind"])
+            _demand_for(fields["kind"], fields.get("config", agent.config))
             changes = agents.change(agent, fields, now=clock.now())
             if changes:
                 _record("update", agent_id, changes)
@@ -94,7 +97,7 @@ class Agent(MethodView):
         """
         with db.transaction():
             agent = agents.locked(agent_id, version=reading.if_match())
-            _demand_for(kinds.installed().get(agent.kind))
+            _demand_for(agent.kind, agent.config)
             agents.delete(agent, now=clock.now())
             _record("delete", agent_id)
         return Response(status=204)
@@ -118,12 +121,9 @@ class BackgroundRun(MethodView):
         return queued(making.run(make, "agent.run", ("agent", agent_id)))
 
 
-def _demand_for(kind: type[kinds.Kind] | None) -> None:
-    """Raise `Forbidden` where *kind* is for admins only, and the request comes from none.
-
-    A kind that is no longer installed may have been anything.
-    """
-    if kind is None or kind.admin_only:
+def _demand_for(kind: str, config: Mapping[str, Any]) -> None:
+    """Raise `Forbidden` where such an agent is for admins only, and the request comes from none."""
+    if kinds.takes_admin(kind, config):
         access.demand(Role.ADMIN)
 
 

@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Any
+from uuid import UUID
 
 from scheduler.tick import tick
 from shared import agents, clock, db, tokens
@@ -111,7 +112,7 @@ def schedules_with_history(database_url: str, count: int) -> tuple[str, list[str
             {"now": stamp(NOON)},
         )
         _, token = tokens.create("benchmark", Role.OPERATOR, now=clock.now())
-        ids = [db.uuid_hex(row[0]) for row in db.execute("SELECT id FROM schedule").fetchall()]
+        ids = [str(UUID(db.uuid_hex(row[0]))) for row in db.execute("SELECT id FROM schedule").fetchall()]
     if not db.is_sqlite():
         db.proxy.connection().autocommit = True
         db.execute("VACUUM ANALYZE")

@@ -1,5 +1,6 @@
 """The kinds of agents that are installed, found through entry points."""
 
+import json
 from collections.abc import Mapping
 from functools import cache
 from importlib.metadata import entry_points
@@ -10,6 +11,8 @@ from marshmallow import Schema, ValidationError
 from shared.errors import Invalid
 
 GROUP = "agent_manager.agents"
+# With this a configuration begins to name a secret of the worker's.
+SECRET = "${secret:"
 
 
 class Kind(Protocol):
@@ -33,6 +36,15 @@ def get(kind: str) -> type[Kind]:
         raise Invalid(
             {"kind": [f"There is no kind {kind!r}; there are {', '.join(sorted(installed()))}."]}
         ) from None
+
+
+def takes_admin(kind: str, config: Mapping[str, Any]) -> bool:
+    """Whether such an agent can do more than its maker may: run code here, or send secrets away.
+
+    A kind that is no longer installed may have been anything.
+    """
+    known = installed().get(kind)
+    return known is None or known.admin_only or SECRET in json.dumps(config)
 
 
 def validate(kind: str, config: Mapping[str, Any]) -> None:

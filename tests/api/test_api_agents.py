@@ -160,6 +160,19 @@ def test_a_wrong_value_is_refused_by_name(operator, wrong, field):
     assert Agent.select().count() == 0
 
 
+def test_what_sends_a_secret_away_takes_an_admin(operator, admin):
+    config = {"url": "https://example.com", "headers": {"X-Key": "${secret:CRM}"}}
+    caller = {"id": "caller", "name": "Caller", "kind": "http", "config": config}
+
+    assert operator.post("/agents", caller).status_code == 403
+    assert admin.post("/agents", caller).status_code == 201
+    assert operator.put("/agents/caller", {**caller, "name": "Mine"}).status_code == 403
+    assert operator.delete("/agents/caller").status_code == 403
+    harmless = {**caller, "id": "open", "config": {"url": "https://example.com"}}
+    assert operator.post("/agents", harmless).status_code == 201
+    assert operator.put("/agents/open", {**harmless, "config": config}).status_code == 403
+
+
 def test_what_runs_code_of_its_own_takes_an_admin(operator, admin):
     assert operator.post("/agents", COMMAND).status_code == 403
     assert admin.post("/agents", COMMAND).status_code == 201

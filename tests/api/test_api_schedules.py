@@ -369,15 +369,6 @@ def test_a_tag_that_was_never_ours_matches_nothing(operator, schedule_id, tag):
     assert response.status_code == 412
 
 
-def test_what_is_known_is_not_sent_again(viewer, schedule_id):
-    path = f"/schedules/{schedule_id}"
-    etag = viewer.get(path).headers["ETag"]
-
-    response = viewer.get(path, headers={"If-None-Match": etag})
-
-    assert (response.status_code, response.data) == (304, b"")
-
-
 def test_an_edit_that_changes_nothing_is_no_new_version(operator, schedule_id):
     response = operator.put(f"/schedules/{schedule_id}", DOCUMENTED)
 
