@@ -86,7 +86,14 @@ def _member(field: fields.Field[Any], path: str, names: list[str], sqlite: bool)
     if isinstance(field, fields.Nested):
         return _nested(field, path, names, sqlite)
     index, text = names.index(path), _text(field, sqlite)
-    return lambda columns: ["null" if each is None else text(each) for each in columns[index]]
+
+    def render(columns: Columns) -> Iterable[str]:
+        values = columns[index]
+        if len(set(values)) == 1:  # As is the case with most columns of most pages.
+            return ["null" if values[0] is None else text(values[0])] * len(values)
+        return ["null" if each is None else text(each) for each in values]
+
+    return render
 
 
 def _nested(field: fields.Nested, path: str, names: list[str], sqlite: bool) -> Texts:

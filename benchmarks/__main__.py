@@ -1,10 +1,13 @@
 """`python -m benchmarks`: which of them, on what; the machine, then the figures."""
 
 import argparse
+import signal
+import sys
 
 from benchmarks import api, machine, runs, storm
 from benchmarks.stage import Kind, Stage
 
+ALL = "all"
 BENCHMARKS = ("storm", "runs", "api")
 DATABASES = {"sqlite": [Kind.SQLITE], "postgres": [Kind.POSTGRES], "both": [*Kind]}
 
@@ -12,21 +15,23 @@ DATABASES = {"sqlite": [Kind.SQLITE], "postgres": [Kind.POSTGRES], "both": [*Kin
 def main() -> None:
     """Run the benchmarks that are asked for."""
     asked = _arguments()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("Stopped."))
+    chosen = BENCHMARKS if ALL in asked.benchmarks else asked.benchmarks
     kinds = DATABASES[asked.database]
     print(machine.describe(), flush=True)
     with Stage() as stage:
-        if "storm" in asked.benchmarks:
+        if "storm" in chosen:
             storm.run(stage, kinds, asked.schedules)
-        if "runs" in asked.benchmarks:
+        if "runs" in chosen:
             runs.run(stage, kinds, asked.runs, asked.threads)
-        if "api" in asked.benchmarks:
+        if "api" in chosen:
             api.run(stage, kinds)
 
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=main.__doc__)
     parser.add_argument(
-        "benchmarks", nargs="*", metavar="storm|runs|api", choices=BENCHMARKS, default=BENCHMARKS
+        "benchmarks", nargs="*", choices=(*BENCHMARKS, ALL), default=ALL, help="which of them"
     )
     parser.add_argument("--database", choices=DATABASES, default="both")
     parser.add_argument(

@@ -27,7 +27,8 @@ _AT_ONCE = 1000
 Row = tuple[Any, ...]
 
 _TABLES = """
-    CREATE TABLE schedule (id {uuid} PRIMARY KEY, expr TEXT NOT NULL, zone TEXT NOT NULL, next {utc});
+    CREATE TABLE schedule (id {uuid} PRIMARY KEY, expr TEXT NOT NULL, zone TEXT NOT NULL,
+      next {utc} NOT NULL);
     CREATE INDEX schedule_due ON schedule (next);
     CREATE TABLE run (id {uuid} PRIMARY KEY, schedule {uuid} NOT NULL, at {utc} NOT NULL,
       status TEXT NOT NULL, UNIQUE (schedule, at));

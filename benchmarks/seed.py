@@ -112,7 +112,10 @@ def schedules_with_history(database_url: str, count: int) -> tuple[str, list[str
             {"now": stamp(NOON)},
         )
         _, token = tokens.create("benchmark", Role.OPERATOR, now=clock.now())
-        ids = [str(UUID(db.uuid_hex(row[0]))) for row in db.execute("SELECT id FROM schedule").fetchall()]
+        ids = [
+            str(UUID(db.uuid_hex(row[0])))
+            for row in db.execute("SELECT id FROM schedule").fetchall()
+        ]
     if not db.is_sqlite():
         db.proxy.connection().autocommit = True
         db.execute("VACUUM ANALYZE")

@@ -35,8 +35,12 @@ def storm(database_url: str, redis_url: str) -> Storm:
     db.connect(database_url)
     client = messages.publisher(redis_url)
     dispatcher = Dispatcher(client, window=1_000_000, resend_after=settings.resend_after)
+
+    def dispatch() -> None:
+        dispatcher.dispatch(NOON)
+
     started = perf_counter()
-    tick(NOON, batch=settings.tick_batch, after_batch=lambda: dispatcher.dispatch(NOON))
+    tick(NOON, batch=settings.tick_batch, after_batch=dispatch)
     seconds = perf_counter() - started
     return Storm(messages.waiting(client), seconds, peak_mib())
 

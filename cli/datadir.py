@@ -41,18 +41,25 @@ class DataDirectory:
 def take(path: Path) -> Iterator[DataDirectory]:
     """Make the data directory if need be, and keep every other `up` out of it."""
     path = path.absolute()
-    try:
+    with usable(path):
         path.mkdir(mode=0o700, parents=True, exist_ok=True)
         lock = (path / "up.lock").open("a+")
         data = DataDirectory(path)
+    with lock:
+        _lock(lock, path)
+        yield data
+
+
+@contextmanager
+def usable(path: Path) -> Iterator[None]:
+    """Turn what the system refuses there, a right or a full disk, into a sentence."""
+    try:
+        yield
     except OSError as error:
         raise click.ClickException(
             f"The data directory {path} cannot be used: {error.strerror}."
             " Choose another with --data-dir."
         ) from None
-    with lock:
-        _lock(lock, path)
-        yield data
 
 
 def _lock(lock: TextIO, path: Path) -> None:
@@ -64,9 +71,10 @@ def _lock(lock: TextIO, path: Path) -> None:
             f"The data directory {path} is in use by another `agent-manager up`, process"
             f" {lock.read().strip()}. Stop that one, or choose another with --data-dir."
         ) from None
-    lock.truncate(0)
-    lock.write(str(os.getpid()))
-    lock.flush()
+    with usable(path):
+        lock.truncate(0)
+        lock.write(str(os.getpid()))
+        lock.flush()
 
 
 def _socket_path(path: Path) -> Path:

@@ -107,7 +107,7 @@ def _prepare(settings: Settings, data: DataDirectory, stop: StopFlag) -> str:
     if stop.is_set():
         return ""
     report(migrate(database))
-    with db.connection():
+    with db.connection(), datadir.usable(data.path):
         agents.seed(now=clock.now())
         token = admin_token.ensure(data.admin_token, now=clock.now())
     database.close()

@@ -4,6 +4,7 @@ SQLite and PostgreSQL are both first class. Peewee speaks to either; where a tho
 once, the callers write SQL that both understand, with `param()` for what the two spell otherwise.
 """
 
+import json
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -70,9 +71,19 @@ def instant(value: datetime | str) -> datetime:
 _parse = lru_cache(maxsize=4096)(datetime.fromisoformat)
 
 
+def uuid(value: UUID | str) -> UUID:
+    """What a driver gave back for a `UUIDField`."""
+    return UUID(value) if isinstance(value, str) else value
+
+
 def uuid_hex(value: UUID | str) -> str:
     """What a driver gave back for a `UUIDField`, as 32 hexadecimal digits."""
     return value if isinstance(value, str) else value.hex
+
+
+def json_value(value: Any) -> Any:
+    """What a driver gave back for a `JSONField`."""
+    return json.loads(value) if isinstance(value, str) else value
 
 
 class Record(Model):

@@ -12,7 +12,7 @@ from shared.errors import Invalid
 
 GROUP = "agent_manager.agents"
 # With this a configuration begins to name a secret of the worker's.
-SECRET = "${secret:"
+PLACEHOLDER = "${secret:"
 
 
 class Kind(Protocol):
@@ -38,19 +38,25 @@ def get(kind: str) -> type[Kind]:
         ) from None
 
 
+@cache
+def schema(kind: str) -> Schema:
+    """What validates the configurations of *kind*. Raises `Invalid` if there is no such kind."""
+    return get(kind).config_schema()
+
+
 def takes_admin(kind: str, config: Mapping[str, Any]) -> bool:
     """Whether such an agent can do more than its maker may: run code here, or send secrets away.
 
     A kind that is no longer installed may have been anything.
     """
     known = installed().get(kind)
-    return known is None or known.admin_only or SECRET in json.dumps(config)
+    return known is None or known.admin_only or PLACEHOLDER in json.dumps(config)
 
 
 def validate(kind: str, config: Mapping[str, Any]) -> None:
     """Check that *config* is one that *kind* can run. Raises `Invalid` with a sentence a field."""
     try:
-        get(kind).config_schema().load(config)
+        schema(kind).load(config)
     except ValidationError as error:
         raise Invalid(
             {f"config.{name}": flatten(says) for name, says in error.messages_dict.items()}

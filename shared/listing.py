@@ -8,7 +8,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any
 from uuid import UUID
 
@@ -53,8 +53,8 @@ class Listing:
         """The page of those rows that pass all *filters*."""
         shape = (self, db.is_sqlite(), tuple(filters))
         values = {name: _adapted(value) for name, value in filters.items()}
-        window = {"size": paging.size, "skipped": paging.offset}
-        rows = db.execute(_rows(*shape, paging.sort), values | window).fetchall()
+        sql = _rows(*shape, paging.sort, paging.size, skips=paging.offset > 0)
+        rows = db.execute(sql, {**values, "skipped": paging.offset}).fetchall()
         seen = rows[0][-1] if rows else None
         total = counting.count(_conditions(*shape), values, seen)
         return Page([row[:-1] for row in rows], paging.number, paging.size, total)
@@ -68,14 +68,24 @@ class Listing:
 # The caches are bounded by the names of filters and orders, which are ours.
 
 
-@cache
+@lru_cache(maxsize=1024)
 def _rows(
-    listing: Listing, sqlite: bool, filters: tuple[str, ...], sort: tuple[str, bool] | None
+    listing: Listing,
+    sqlite: bool,
+    filters: tuple[str, ...],
+    sort: tuple[str, bool] | None,
+    size: int,
+    *,
+    skips: bool,
 ) -> str:
+    """The statement for a page.
+
+    The size is written out, for PostgreSQL plans anew each time what it knows no limit of.
+    """
     seen = "NULL" if sqlite else counting.SNAPSHOT
     return (
         f"{_select(listing, sqlite, seen)} WHERE {_where(listing, sqlite, filters)}"
-        f" ORDER BY {_order(listing, sort)} LIMIT :size OFFSET :skipped"
+        f" ORDER BY {_order(listing, sort)} LIMIT {size}{' OFFSET :skipped' if skips else ''}"
     )
 
 

@@ -4,15 +4,17 @@
 `shared.states.MOVES`.
 """
 
+import json
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from decimal import Decimal
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from peewee import SQL, Case
 
 from shared import db, events, policy
+from shared.db import stamp
 from shared.errors import Conflict, NotFound
 from shared.models import Run
 from shared.states import (
@@ -81,32 +83,64 @@ def get(run_id: UUID) -> Run:
     return run
 
 
-def claim(run_id: UUID, worker: str, *, lease: timedelta, now: datetime) -> Run | None:
+class Claimed(NamedTuple):
+    """A run as the worker that claimed it needs it: whose it is, and its orders."""
+
+    id: UUID
+    attempt: int
+    uncounted: int
+    agent_id: str
+    schedule_id: UUID | None
+    scheduled_for: datetime | None
+    kind: str
+    config: dict[str, Any]
+    message: str
+    timeout_seconds: int
+    max_attempts: int
+    retry_backoff_seconds: int
+
+
+# The two statements that every run costs. Peewee would take longer to spell them than they take.
+_CLAIM = f"""
+    UPDATE run SET status = 'RUNNING', attempt = attempt + 1, worker_id = :worker,
+      leased_by = :worker, lease_until = :lease_until, started_at = :now
+    WHERE id = :id AND status = 'QUEUED' AND dispatches > 0 AND available_at <= :now
+      AND attempt - uncounted < max_attempts
+    RETURNING {", ".join(Claimed._fields)}
+"""
+_FINISH = """
+    UPDATE run SET status = :status, finished_at = :now, leased_by = NULL, lease_until = NULL,
+      content = :content, error = :error, model = :model, input_tokens = :input_tokens,
+      output_tokens = :output_tokens, cost_usd = :cost_usd,
+      metadata = COALESCE(:metadata, metadata)
+    WHERE id = :id AND status = 'RUNNING' AND attempt = :attempt
+"""
+
+
+def claim(run_id: UUID, worker: str, *, lease: timedelta, now: datetime) -> Claimed | None:
     """Take a queued run for *worker*. None: it is not to be had, now or ever.
 
     Only what has been dispatched since it was last queued can be taken, so that a message that
     was delivered late or twice cannot get around what dispatch decides.
     """
-    claimed = (
-        Run.update(
-            status=RUNNING,
-            attempt=Run.attempt + 1,
-            worker_id=worker,
-            leased_by=worker,
-            lease_until=now + lease,
-            started_at=now,
-        )
-        .where(
-            Run.id == run_id,
-            Run.status == QUEUED,
-            Run.dispatches > 0,
-            Run.available_at <= now,
-            Run.attempt - Run.uncounted < Run.max_attempts,
-        )
-        .returning(Run)
-        .execute()
+    row = db.execute(
+        _CLAIM,
+        {
+            "id": run_id.hex,
+            "worker": worker,
+            "lease_until": stamp(now + lease),
+            "now": stamp(now),
+        },
+    ).fetchone()
+    if row is None:
+        return None
+    claimed = Claimed(*row)
+    return claimed._replace(
+        id=run_id,
+        schedule_id=claimed.schedule_id and db.uuid(claimed.schedule_id),
+        scheduled_for=claimed.scheduled_for and db.instant(claimed.scheduled_for),
+        config=db.json_value(claimed.config),
     )
-    return next(iter(claimed), None)
 
 
 def renew(worker: str, *, until: datetime) -> list[Held]:
@@ -132,26 +166,23 @@ def _held(run: Run) -> Held:
 
 def finish(held: Lease, outcome: Outcome, *, now: datetime) -> bool:
     """End the run that is *held* with *outcome*. False: somebody else had taken it over."""
-    usage = {
-        "model": outcome.model,
-        "input_tokens": outcome.input_tokens,
-        "output_tokens": outcome.output_tokens,
-        "cost_usd": outcome.cost_usd,
-    }
-    ended: int = (
-        Run.update(
-            status=outcome.status,
-            finished_at=now,
-            leased_by=None,
-            lease_until=None,
-            content=outcome.content,
-            error=outcome.error,
-            **usage,
-            **({"metadata": outcome.metadata} if outcome.metadata else {}),
-        )
-        .where(*_is_held(held))
-        .execute()
+    cursor = db.execute(
+        _FINISH,
+        {
+            "id": held.run_id.hex,
+            "attempt": held.attempt,
+            "now": stamp(now),
+            "status": outcome.status.value,
+            "content": outcome.content,
+            "error": outcome.error and json.dumps(outcome.error),
+            "model": outcome.model,
+            "input_tokens": outcome.input_tokens,
+            "output_tokens": outcome.output_tokens,
+            "cost_usd": None if outcome.cost_usd is None else str(outcome.cost_usd),
+            "metadata": json.dumps(outcome.metadata) if outcome.metadata else None,
+        },
     )
+    ended: int = cursor.rowcount
     return ended == 1
 
 
@@ -242,7 +273,7 @@ def hand_back(run_id: UUID, *, now: datetime) -> None:
     ).execute()
 
 
-def next_attempt_at(run: Run, *, now: datetime) -> datetime | None:
+def next_attempt_at(run: Claimed, *, now: datetime) -> datetime | None:
     """When a run whose attempt failed may be tried again. None: its attempts are spent."""
     failures = run.attempt - run.uncounted
     if failures >= run.max_attempts:
@@ -250,7 +281,7 @@ def next_attempt_at(run: Run, *, now: datetime) -> datetime | None:
     return now + policy.backoff(timedelta(seconds=run.retry_backoff_seconds), failures)
 
 
-def previous_success(run: Run) -> datetime | None:
+def previous_success(run: Claimed) -> datetime | None:
     """The fire time of the last run of the same schedule that completed, among the last hundred."""
     if run.schedule_id is None:
         return None

@@ -13,8 +13,7 @@ from marshmallow import ValidationError
 
 from shared import kinds, runs
 from shared.errors import Invalid
-from shared.models import Run
-from shared.runs import Outcome, failure
+from shared.runs import Claimed, Outcome, failure
 from shared.settings import Settings
 from shared.states import CANCELLED, COMPLETED, FAILED, ErrorCode
 from worker.agents.output import cap
@@ -41,7 +40,7 @@ Verdict = Outcome | Retryable | StopReason
 class Attempt:
     """What one attempt at a run needs; `make` does it."""
 
-    def __init__(self, run: Run, settings: Settings) -> None:
+    def __init__(self, run: Claimed, settings: Settings) -> None:
         self._run = run
         self._settings = settings
 
@@ -59,7 +58,7 @@ class Attempt:
 
     def _agent(self) -> Agent:
         kind = cast(type[Agent], kinds.get(self._run.kind))
-        config: Mapping[str, Any] = kind.config_schema().load(self._run.config)
+        config: Mapping[str, Any] = kinds.schema(self._run.kind).load(self._run.config)
         return kind(config)
 
     def _context(self, stop: Stop, report: Report, now: datetime) -> Context:

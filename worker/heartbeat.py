@@ -47,6 +47,7 @@ class Heartbeat:
         self._works: set[Work] = set()
         self._changed = threading.Condition()
         self._running = True
+        self._wakes_at = 0.0
         self._ending: StopReason | None = None
         self._thread = threading.Thread(target=self._run, name="heartbeat", daemon=True)
         self._trouble = Trouble(logger, "send a heartbeat")
@@ -79,7 +80,8 @@ class Heartbeat:
         with self._changed:
             self._works.add(work)
             ending = self._ending
-            self._changed.notify()
+            if work.deadline < self._wakes_at:
+                self._changed.notify()
         if ending:
             work.stop.set(ending)
         try:
@@ -116,10 +118,9 @@ class Heartbeat:
             with self._changed:
                 if not self._running:
                     return
-                next_end = min(
-                    (min(work.deadline, work.lease_ends) for work in self._works), default=look_at
-                )
-                self._changed.wait(max(0.0, min(look_at, next_end) - clock.monotonic()))
+                ends = (min(work.deadline, work.lease_ends) for work in self._works)
+                self._wakes_at = min([look_at, *ends])
+                self._changed.wait(max(0.0, self._wakes_at - clock.monotonic()))
 
     def _beat(self) -> None:
         """Renew all leases, with one statement, and tell that this process is alive."""

@@ -7,8 +7,7 @@ from uuid import UUID
 
 from shared import clock, db, runs
 from shared.log import Trouble
-from shared.models import Run
-from shared.runs import Lease, Outcome
+from shared.runs import Claimed, Lease, Outcome
 from shared.settings import Settings
 from shared.states import CANCELLED, FAILED
 from worker.agents.stop import StopReason
@@ -53,7 +52,7 @@ class Runner:
         else:
             logger.info("run %s %s", run.id, became)
 
-    def _claim(self, run_id: UUID) -> Run | None:
+    def _claim(self, run_id: UUID) -> Claimed | None:
         now = clock.now()
         try:
             with db.connection():
@@ -65,7 +64,9 @@ class Runner:
             logger.error("run %s left to be dispatched again: %s", run_id, error)
             return None
 
-    def _record(self, run: Run, held: Lease, verdict: Verdict, reporter: Reporter) -> str | None:
+    def _record(
+        self, run: Claimed, held: Lease, verdict: Verdict, reporter: Reporter
+    ) -> str | None:
         """Write *verdict* down, however long the database takes to be there."""
         while True:
             now = clock.now()
@@ -82,7 +83,7 @@ class Runner:
                 return became
 
 
-def move(run: Run, held: Lease, verdict: Verdict, now: datetime) -> str | None:
+def move(run: Claimed, held: Lease, verdict: Verdict, now: datetime) -> str | None:
     """Make the move that *verdict* asks for; what became of the run. None: it is not ours."""
     match verdict:
         case Outcome():

@@ -38,7 +38,9 @@ def storm(database_url: str, count: int, cap_seconds: float) -> Storm:
     """Run everything that is due; at most for *cap_seconds*."""
     logging.getLogger("apscheduler").setLevel(logging.ERROR)
     scheduler = _scheduler(_engine(database_url))
-    executed, submitted, all_submitted = [], [], threading.Event()
+    executed: list[str] = []
+    submitted: list[str] = []
+    all_submitted = threading.Event()
 
     def note(happened: Any) -> None:
         # The events of submission come when the job store is up to date.

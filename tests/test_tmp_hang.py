@@ -1,0 +1,3 @@
+import time
+def test_h(database, valkey):
+    time.sleep(30)
