@@ -160,6 +160,14 @@ class Postgres(Server):
             )
         super().start()
 
+    def __exit__(self, *details: object) -> None:
+        self.stop()
+        pid_file = self._data / "postmaster.pid"
+        if pid_file.exists():  # It was killed; its interlock in shared memory outlives it.
+            segment = pid_file.read_text().splitlines()[6].split()[1]
+            subprocess.run(["ipcrm", "-m", segment], check=False)
+        super().__exit__(*details)
+
     def url(self, database: str = "postgres") -> str:
         """What `DATABASE_URL` says of one of its databases."""
         return f"postgresql://postgres@/{database}?host={self.folder}"

@@ -1,3 +1,0 @@
-import time
-def test_h(database, valkey):
-    time.sleep(30)
