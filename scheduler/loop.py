@@ -74,15 +74,12 @@ class Scheduler:
 
     def _tick(self, now: datetime) -> None:
         started = clock.monotonic()
-        settled = tick(now, batch=self._settings.tick_batch, after_batch=self._dispatch_quietly)
+        settled = tick(now, self._dispatcher, batch=self._settings.tick_batch)
         minute = now.replace(second=0, microsecond=0)
         if settled or minute != self._minute:
             took_ms = round((clock.monotonic() - started) * 1000)
             processes.scheduler_ticked(self.id, took_ms=took_ms, now=now)
             self._minute = minute
-
-    def _dispatch_quietly(self) -> None:
-        self._attend("dispatch", self._dispatch)
 
     def _dispatch(self) -> None:
         interval = self._settings.dispatch_interval.total_seconds()

@@ -8,7 +8,10 @@ could not be sent is marked as unsent. Sending twice is harmless, for only one c
 import json
 import logging
 from collections import defaultdict
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import datetime, timedelta
+from operator import itemgetter
 from typing import Any
 from uuid import UUID
 
@@ -24,6 +27,28 @@ logger = logging.getLogger(__name__)
 _RESEND_AT_LEAST_EVERY = timedelta(minutes=5)
 
 
+class Outbox:
+    """Runs that a transaction marks as sent, to be sent once it is committed."""
+
+    def __init__(self, room: int, again_at: datetime) -> None:
+        self._room = room
+        self._taken: list[tuple[int, str]] = []
+        #: When they are sent again if nobody claims them, as `shared.db.stamp` writes it.
+        self.again_at = stamp(again_at)
+
+    def take(self, run_id: str, priority: int) -> bool:
+        """Take a run, named in hexadecimal digits. False: there is no room."""
+        if len(self._taken) >= self._room:
+            return False
+        self._taken.append((-priority, run_id))
+        return True
+
+    def sendings(self) -> list[Sending]:
+        """What has been taken, the most urgent first."""
+        urgent_first = sorted(self._taken, key=itemgetter(0))
+        return [Sending(run_id, 0) for _, run_id in urgent_first]
+
+
 class Dispatcher:
     """Sends queued runs, as many as the window leaves room for."""
 
@@ -31,13 +56,26 @@ class Dispatcher:
         self._client = client
         self._window = window
         self._resend_after = resend_after
+        # What is known of Redis without asking: none, until it has been.
+        self._room = 0
 
     def dispatch(self, now: datetime) -> int:
         """Send what may go at *now*, the most urgent first; how many were sent.
 
         Raises `redis.RedisError` when Redis cannot be reached; then all is as before.
         """
-        return self._send(now, self._window - messages.waiting(self._client), None)
+        return self._choose_and_send(now, None)
+
+    @contextmanager
+    def outbox(self, now: datetime) -> Iterator[Outbox]:
+        """An outbox to fill in a transaction, which is to be committed within the block.
+
+        It has the room that the last dispatch left. Raises `redis.RedisError` at the end of the
+        block if what was taken could not be sent; then it is marked as unsent.
+        """
+        outbox = Outbox(self._room, now + self._resend_after)
+        yield outbox
+        self._send(outbox.sendings(), now)
 
     def at_once(self, run_id: UUID, now: datetime) -> None:
         """Send a run that was just committed, if it may go.
@@ -45,24 +83,30 @@ class Dispatcher:
         Never raises because of Redis: the scheduler sends what this leaves behind.
         """
         try:
-            self._send(now, self._window - messages.waiting(self._client), run_id)
+            self._choose_and_send(now, run_id)
         except redis.RedisError as error:
             logger.warning("run %s left to the scheduler to dispatch: %s", run_id, error)
 
-    def _send(self, now: datetime, room: int, only: UUID | None) -> int:
-        if room <= 0:
+    def _choose_and_send(self, now: datetime, only: UUID | None) -> int:
+        self._room = self._window - messages.waiting(self._client)
+        if self._room <= 0:
             return 0
         with db.transaction():
-            sendings = _unlimited(now, room, only)
-            sendings += _limited(now, room - len(sendings), only)
+            sendings = _unlimited(now, self._room, only)
+            sendings += _limited(now, self._room - len(sendings), only)
             self._mark_sent(sendings, now)
+        self._send(sendings, now)
+        return len(sendings)
+
+    def _send(self, sendings: list[Sending], now: datetime) -> None:
         try:
             messages.send(self._client, sendings)
+            self._room -= len(sendings)
         except redis.RedisError:
+            self._room = 0
             with db.transaction():
                 _mark_unsent(sendings, now)
             raise
-        return len(sendings)
 
     def _mark_sent(self, sendings: list[Sending], now: datetime) -> None:
         by_dispatches: dict[int, list[str]] = defaultdict(list)

@@ -13,6 +13,7 @@ from uuid import UUID
 
 from shared import cron, db, new_runs, policy
 from shared.db import stamp
+from shared.dispatch import Outbox
 from shared.ids import uuid7_hex
 from shared.runs import failure
 from shared.states import QUEUED, CatchUp, Overlap
@@ -33,7 +34,9 @@ class Rule(NamedTuple):
     overlap_policy: str
     catch_up_policy: str
     catch_up_window_seconds: int
+    priority: int
     agent_enabled: bool
+    agent_limited: bool
     active: bool
 
 
@@ -50,12 +53,18 @@ Memo = dict[Rule, Plan]
 
 
 def settle(
-    now: datetime, *, limit: int = 1, only: UUID | None = None, memo: Memo | None = None
+    now: datetime,
+    *,
+    limit: int = 1,
+    only: UUID | None = None,
+    memo: Memo | None = None,
+    outbox: Outbox | None = None,
 ) -> int:
     """Record what up to *limit* schedules named until *now*, and move them on.
 
     Gives how many schedules were due; if that is *limit*, there may be more. *only* looks at one
-    schedule. *memo* is for calls with the same *now* to share. Two callers at once take different
+    schedule. *memo* is for calls with the same *now* to share. What may go at once is marked as
+    sent and put into *outbox*, as far as that has room. Two callers at once take different
     schedules. To be called in a transaction, which makes it whole.
     """
     memo = {} if memo is None else memo
@@ -69,6 +78,8 @@ def settle(
             if plan is None:
                 plan = memo[rule] = _plan(rule, now)
             made = _made(plan, schedule_id, jitter_seconds, now)
+            if outbox is not None and not rule.agent_limited and not jitter_seconds:
+                _post(made, outbox, rule.priority)
         except Exception as error:
             # One broken schedule is set aside; it neither stops the tick nor trips the next.
             logger.exception("schedule %s set aside", schedule_id)
@@ -94,7 +105,8 @@ def next_due_at() -> datetime | None:
 # The agents are locked against edits, but not against each other's schedules.
 _DUE = """
     SELECT s.id, s.jitter_seconds, s.cron_expression, s.timezone, s.next_run_at, s.end_at,
-      s.overlap_policy, s.catch_up_policy, s.catch_up_window_seconds, a.enabled,
+      s.overlap_policy, s.catch_up_policy, s.catch_up_window_seconds, s.priority, a.enabled,
+      a.max_concurrency IS NOT NULL,
       s.overlap_policy = 'SKIP' AND EXISTS (
         SELECT 1 FROM run r
         WHERE r.schedule_id = s.id AND r.finished_at IS NULL AND r.trigger = 'SCHEDULE'
@@ -195,6 +207,14 @@ def _made(plan: Plan, schedule_id: str, jitter_seconds: int, now: datetime) -> l
             fire_time = occurrence.scheduled_for
             row["available_at"] = stamp(fire_time + policy.jitter(schedule_id, fire_time, most))
     return rows
+
+
+def _post(rows: list[dict[str, Any]], outbox: Outbox, priority: int) -> None:
+    """Mark the queued among *rows* as sent, and put them into *outbox*."""
+    for row in rows:
+        if row["status"] == QUEUED and outbox.take(row["id"], priority):
+            row["dispatches"] = 1
+            row["dispatch_at"] = outbox.again_at
 
 
 def _set_aside(schedule_id: str, error: Exception) -> dict[str, Any]:

@@ -65,9 +65,6 @@ class Listing:
         return row
 
 
-# The caches are bounded by the names of filters and orders, which are ours.
-
-
 @lru_cache(maxsize=1024)
 def _rows(
     listing: Listing,

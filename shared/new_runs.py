@@ -62,6 +62,9 @@ _DUE = {
     "missed_count": "int",
     "finished_at": "utc",
     "error": "json",
+    # Of a run that is marked as sent from the start.
+    "dispatches": "int",
+    "dispatch_at": "utc",
 }
 
 
@@ -78,7 +81,10 @@ def for_fire_times(rows: list[dict[str, Any]], *, now: datetime) -> None:
         **{name: f"d.{name}" for name in due},
         "schedule_id": "s.id",
         "session_id": "d.id",
-        "dispatch_at": "d.available_at",
+        "dispatches": "COALESCE(d.dispatches, 0)" if "dispatches" in due else "0",
+        "dispatch_at": (
+            "COALESCE(d.dispatch_at, d.available_at)" if "dispatch_at" in due else "d.available_at"
+        ),
         "trigger": "'SCHEDULE'",
         "metadata": "'{}'",
     }
