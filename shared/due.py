@@ -134,7 +134,9 @@ _MOVE_ON = """
 def _due(now: datetime, limit: int, only: UUID | None) -> list[tuple[Any, ...]]:
     sql = _DUE.format(
         only="" if only is None else "AND s.id = :only",
-        locking=db.locking(f"FOR UPDATE OF s {'' if only else 'SKIP LOCKED'} FOR SHARE OF a"),
+        locking=db.locking(
+            f"FOR NO KEY UPDATE OF s {'' if only else 'SKIP LOCKED'} FOR SHARE OF a"
+        ),
     )
     values = {"now": stamp(now), "limit": limit, **({"only": only.hex} if only else {})}
     rows: list[tuple[Any, ...]] = db.execute(sql, values).fetchall()
