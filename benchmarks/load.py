@@ -1,20 +1,22 @@
 """A client that asks as fast as it is answered, over connections that are kept, and costs little.
 
 One process and no threads: requests are made beforehand, and of an answer only its status and its
-length are looked at. To be called in a fresh process.
+length are looked at. Now and then a connection is renewed, for the server's processes to share
+them: left alone, the first that woke up would keep them all. To be called in a fresh process.
 """
 
 import re
 import selectors
 import socket
 import time
-from dataclasses import dataclass, field
-from statistics import quantiles
+from itertools import cycle
+from statistics import median, quantiles
 from typing import NamedTuple
 
 CONNECTIONS = 16
 WARM_UP_SECONDS = 5.0
 MEASURED_SECONDS = 10.0
+_RENEWED_AFTER = 100
 
 _LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)\r\n", re.IGNORECASE)
 
@@ -37,16 +39,22 @@ def request(method: str, path: str, token: str) -> bytes:
     ).encode()
 
 
-@dataclass
 class _Connection:
-    socket: socket.socket
-    asked_at: float = 0.0
-    answer: bytearray = field(default_factory=bytearray)
-    length: int = 0
+    """One of the connections, with what has come of the answer to its latest request."""
+
+    def __init__(self, port: int) -> None:
+        self.socket = socket.create_connection(("127.0.0.1", port))
+        self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self.asked = 0
+        self.asked_at = 0.0
+        self.answer = bytearray()
+        self._length = 0
 
     def ask(self, request: bytes) -> None:
+        """Send *request*."""
         self.answer.clear()
-        self.length = 0
+        self._length = 0
+        self.asked += 1
         self.asked_at = time.perf_counter()
         self.socket.sendall(request)
 
@@ -55,25 +63,26 @@ class _Connection:
         self.answer += self.socket.recv(1 << 17)
         if not self.answer:
             raise ConnectionError("A kept connection was closed.")
-        if not self.length:
+        if not self._length:
             end = self.answer.find(b"\r\n\r\n")
             found = _LENGTH.search(self.answer, 0, end + 2) if end >= 0 else None
             if found:
-                self.length = end + 4 + int(found[1])
-        return bool(self.length) and len(self.answer) >= self.length
+                self._length = end + 4 + int(found[1])
+        return bool(self._length) and len(self.answer) >= self._length
 
 
 def measure(port: int, requests: list[bytes], status: int) -> Load:
     """Send *requests*, over and over, and expect each to be answered with *status*."""
     selector = selectors.DefaultSelector()
-    asked = 0
-    for _ in range(CONNECTIONS):
-        connection = _Connection(socket.create_connection(("127.0.0.1", port)))
-        connection.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    upcoming = cycle(requests)
+
+    def open_one() -> None:
+        connection = _Connection(port)
         selector.register(connection.socket, selectors.EVENT_READ, connection)
-        connection.ask(requests[asked % len(requests)])
-        asked += 1
-        time.sleep(0.02)  # One after the other, or one server process may take them all.
+        connection.ask(next(upcoming))
+
+    for _ in range(CONNECTIONS):
+        open_one()
     begins = time.perf_counter() + WARM_UP_SECONDS
     ends = begins + MEASURED_SECONDS
     expected = f"HTTP/1.1 {status} ".encode()
@@ -82,16 +91,18 @@ def measure(port: int, requests: list[bytes], status: int) -> Load:
     now = 0.0
     while now < ends:
         for key, _ in selector.select(10):
-            connection = key.data
+            connection: _Connection = key.data
             if not connection.has_all():
                 continue
             now = time.perf_counter()
             if now >= begins:
                 took_ms.append((now - connection.asked_at) * 1000)
                 wrong += not connection.answer.startswith(expected)
-            connection.ask(requests[asked % len(requests)])
-            asked += 1
-    percentiles = quantiles(took_ms, n=100)
-    return Load(
-        len(took_ms), wrong, len(took_ms) / MEASURED_SECONDS, percentiles[49], percentiles[98]
-    )
+            if connection.asked < _RENEWED_AFTER:
+                connection.ask(next(upcoming))
+            else:
+                selector.unregister(connection.socket)
+                connection.socket.close()
+                open_one()
+    *_, p99_ms = quantiles(took_ms, n=100)
+    return Load(len(took_ms), wrong, len(took_ms) / MEASURED_SECONDS, median(took_ms), p99_ms)

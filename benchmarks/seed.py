@@ -6,8 +6,7 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
-from scheduler.tick import tick
-from shared import agents, clock, db, tokens
+from shared import agents, clock, db, due, tokens
 from shared.db import stamp
 from shared.ids import uuid7_hex
 from shared.migrations import migrate
@@ -104,8 +103,9 @@ def queued_runs(database_url: str, count: int) -> None:
 def schedules_with_history(database_url: str, count: int) -> tuple[str, list[str]]:
     """Make *count* schedules that have each run once; a token of an operator, and their ids."""
     due_schedules(database_url, count)
-    tick(NOON, batch=1000, after_batch=lambda: None)
     with db.transaction():
+        while due.settle(NOON, limit=1000):
+            pass
         db.execute(
             "UPDATE run SET status = 'COMPLETED', content = 'Sales were fine.', attempt = 1,"
             " started_at = :now, finished_at = :now",

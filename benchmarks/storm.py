@@ -45,8 +45,9 @@ def _ours(stage: Stage, kind: Kind, count: int) -> tuple[Storm, Idle]:
     progress(f"{kind}: our tick, {count:,} due")
     with stage.database(kind) as url:
         call(seed.due_schedules, url, count)
-        storm = _all_of(count, call(ticking.storm, url, stage.redis()))
-        return storm, call(ticking.idle, url)
+        redis = stage.redis()
+        storm = _all_of(count, call(ticking.storm, url, redis))
+        return storm, call(ticking.idle, url, redis)
 
 
 def _all_of(count: int, storm: Storm) -> Storm:

@@ -106,9 +106,8 @@ class Postgres:
     """PostgreSQL, through a pool."""
 
     def __init__(self, url: str) -> None:
-        self.pool = AsyncConnectionPool(
-            url, min_size=4, max_size=10, open=False, kwargs={"row_factory": dict_row}
-        )
+        options = {"row_factory": dict_row, "autocommit": True}
+        self.pool = AsyncConnectionPool(url, min_size=4, max_size=10, open=False, kwargs=options)
 
     async def fetch(self, sql: str, *values: object) -> list[dict[str, Any]]:
         """The rows that *sql* selects."""
@@ -125,6 +124,7 @@ class Sqlite:
         path = urlsplit(url).path.removeprefix("/")
         self._connection = sqlite3.connect(path, check_same_thread=False)
         self._connection.row_factory = sqlite3.Row
+        self._connection.execute("PRAGMA cache_size = -8000")  # As ours.
 
     async def fetch(self, sql: str, *values: object) -> list[dict[str, Any]]:
         """The rows that *sql* selects."""
