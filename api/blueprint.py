@@ -11,9 +11,8 @@ from flask.views import MethodView
 from flask_smorest import Blueprint as SmorestBlueprint  # type: ignore[import-untyped]
 from marshmallow import Schema
 
-from api import access, reading
+from api import access, reading, work
 from api.schemas.pages import ListQuerySchema
-from shared import db
 from shared.states import Role
 
 View = Callable[..., Response]
@@ -47,11 +46,13 @@ class Blueprint(SmorestBlueprint):  # type: ignore[misc]
         @wraps(serve)
         def guarded(**path: Any) -> Response:
             token = access.bearer()
-            role = self._reads if request.method in _SAFE else writes
+            reads = request.method in _SAFE
 
-            with db.connection():
-                access.admit(token, role)
+            def admitted() -> Response:
+                access.admit(token, self._reads if reads else writes)
                 return serve(**path)
+
+            return work.unit(admitted, reads=reads)
 
         return guarded
 

@@ -11,7 +11,7 @@ bind = f"{_settings.host}:{_settings.port}"
 # As Heroku and gunicorn itself spell it.
 workers = int(environment().get("WEB_CONCURRENCY") or min(_CORES, 4))
 worker_class = "gthread"
-threads = min(8, _settings.database_connections)
+threads = min(4, _settings.database_connections)
 keepalive = 30
 graceful_timeout = int(_settings.shutdown_grace.total_seconds())
 loglevel = "warning"

@@ -4,8 +4,6 @@ import logging
 from collections.abc import Callable
 from datetime import datetime
 
-import redis
-
 from scheduler.reaper import reap
 from scheduler.tick import tick
 from shared import clock, db, due, messages, processes
@@ -16,7 +14,7 @@ from shared.settings import Settings
 
 logger = logging.getLogger(__name__)
 
-_AT_LEAST_SECONDS = 0.005
+_AT_LEAST_SECONDS = 0.02
 
 
 class Scheduler:
@@ -63,7 +61,9 @@ class Scheduler:
         trouble = self._troubles.setdefault(doing, Trouble(logger, doing))
         try:
             duty()
-        except (*db.UNREACHABLE, redis.RedisError) as error:
+        except Exception as error:
+            # Whatever it is: it must not keep the other duties from being done.
+            logger.debug("cannot %s", doing, exc_info=error)
             trouble.begins(error)
         else:
             trouble.ends()

@@ -33,8 +33,8 @@ def tick(now: datetime, dispatcher: Dispatcher, *, batch: int) -> int:
 def _settle(now: datetime, dispatcher: Dispatcher, batch: int, memo: due.Memo) -> int:
     taken = 0
     try:
-        with dispatcher.outbox(now) as outbox, db.transaction():
-            taken = due.settle(now, limit=batch, memo=memo, outbox=outbox)
+        with dispatcher.outgoing(now) as outgoing, db.transaction():
+            taken = due.settle(now, limit=batch, memo=memo, outgoing=outgoing)
     except redis.RedisError as error:
         # They are recorded; the next dispatch sends them.
         logger.warning("runs left to be dispatched: %s", error)

@@ -147,7 +147,7 @@ _SAMPLES: dict[str, tuple[str, str, dict[str, Any]]] = {
 def _read_locked(agent_id: str) -> Agent | None:
     query = Agent.select().where(Agent.id == agent_id)
     if not db.is_sqlite():
-        query = query.for_update()
+        query = query.for_update("FOR NO KEY UPDATE")  # type: ignore[arg-type] # as in runs
     agent: Agent | None = query.get_or_none()
     return agent
 

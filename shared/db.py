@@ -1,7 +1,8 @@
 """The database: its proxy, the base of every model, and the unit of work.
 
 SQLite and PostgreSQL are both first class. Peewee speaks to either; where a thousand rows move at
-once, the callers write SQL that both understand, with `param()` for what the two spell otherwise.
+once, or a statement is every run's, the callers write SQL that both understand, with the functions
+at the end for what the two spell otherwise.
 """
 
 import json
@@ -20,22 +21,34 @@ from peewee import (
     DatabaseProxy,
     Field,
     InterfaceError,
+    InternalError,
     Model,
     OperationalError,
     SqliteDatabase,
 )
+from playhouse.pool import MaxConnectionsExceeded, PooledPostgresqlDatabase
 
 from shared.errors import SettingsError
 
 proxy = DatabaseProxy()
 
 # What a driver raises when the database went away; the same work may be tried again.
-UNREACHABLE = (OperationalError, InterfaceError)
+UNREACHABLE = (OperationalError, InterfaceError, InternalError, MaxConnectionsExceeded)
 
 # `:name`, and not the second half of `::type`.
 _PLACEHOLDER = re.compile(r"(?<![:\w]):([a-z_]+)\b")
 
 SqliteDatabase.field_types["UTC"] = "TEXT"
+PooledPostgresqlDatabase.field_types["UTC"] = "TIMESTAMPTZ"
+
+# A server that is gone without a word is noticed within some seconds.
+_NETWORK = {
+    "connect_timeout": "5",
+    "keepalives_idle": "10",
+    "keepalives_interval": "5",
+    "keepalives_count": "3",
+    "tcp_user_timeout": "15000",
+}
 
 
 class UtcDateTimeField(Field):
@@ -129,28 +142,27 @@ def _sqlite(url: str) -> Database:
 def _postgres(url: str, connections: int) -> Database:
     try:
         import psycopg  # noqa: F401
-        from playhouse.pool import PooledPostgresqlDatabase
     except ImportError:
         raise SettingsError(
             "PostgreSQL needs a driver: pip install 'agent-manager[postgres]'."
         ) from None
-    PooledPostgresqlDatabase.field_types["UTC"] = "TIMESTAMPTZ"
     parts = urlsplit(url)
+    asked = dict(parse_qsl(parts.query))
     options: dict[str, Any] = {
         "user": parts.username and unquote(parts.username),
         "password": parts.password and unquote(parts.password),
         "host": parts.hostname and unquote(parts.hostname),
         "port": parts.port,
-        **dict(parse_qsl(parts.query)),
+        "application_name": "agent-manager",
+        **_NETWORK,
+        **asked,
+        "options": f"{asked.get('options', '')} -c timezone=UTC".strip(),
     }
     database: Database = PooledPostgresqlDatabase(
         unquote(parts.path.removeprefix("/")),
         prefer_psycopg3=True,
         max_connections=connections,
         timeout=30,
-        options="-c timezone=UTC",
-        connect_timeout=10,
-        application_name="agent-manager",
         **{name: value for name, value in options.items() if value is not None},
     )
     return database
@@ -225,3 +237,8 @@ def locking(clause: str) -> str:
     SQLite's transactions are IMMEDIATE: they exclude each other as a whole.
     """
     return "" if is_sqlite() else clause
+
+
+def indexed_by(index: str) -> str:
+    """Have SQLite go by *index*; PostgreSQL knows from its statistics what is best."""
+    return f"INDEXED BY {index}" if is_sqlite() else ""

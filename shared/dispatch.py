@@ -27,7 +27,7 @@ logger = logging.getLogger(__name__)
 _RESEND_AT_LEAST_EVERY = timedelta(minutes=5)
 
 
-class Outbox:
+class Outgoing:
     """Runs that a transaction marks as sent, to be sent once it is committed."""
 
     def __init__(self, room: int, again_at: datetime) -> None:
@@ -67,15 +67,15 @@ class Dispatcher:
         return self._choose_and_send(now, None)
 
     @contextmanager
-    def outbox(self, now: datetime) -> Iterator[Outbox]:
-        """An outbox to fill in a transaction, which is to be committed within the block.
+    def outgoing(self, now: datetime) -> Iterator[Outgoing]:
+        """Something to fill in a transaction, which is to be committed within the block.
 
         It has the room that the last dispatch left. Raises `redis.RedisError` at the end of the
         block if what was taken could not be sent; then it is marked as unsent.
         """
-        outbox = Outbox(self._room, now + self._resend_after)
-        yield outbox
-        self._send(outbox.sendings(), now)
+        outgoing = Outgoing(self._room, now + self._resend_after)
+        yield outgoing
+        self._send(outgoing.sendings(), now)
 
     def at_once(self, run_id: UUID, now: datetime) -> None:
         """Send a run that was just committed, if it may go.
@@ -124,13 +124,13 @@ class Dispatcher:
 def _mark_unsent(sendings: list[Sending], now: datetime) -> None:
     db.execute(
         "UPDATE run SET dispatches = 0, dispatch_at = :now"
-        f" WHERE status = 'QUEUED' AND id IN {db.uuids('ids')}",
+        f" WHERE status = 'QUEUED' AND dispatches > 0 AND id IN {db.uuids('ids')}",
         {"ids": json.dumps([each.run_id for each in sendings]), "now": stamp(now)},
     )
 
 
 _READY = """
-    SELECT id, dispatches FROM run
+    SELECT id, dispatches FROM run {by_queue}
     WHERE status = 'QUEUED' AND dispatch_at <= :now AND {which}
     ORDER BY priority DESC, dispatch_at LIMIT :limit {locking}
 """
@@ -154,12 +154,13 @@ def _limited(now: datetime, limit: int, only: UUID | None) -> list[Sending]:
     """
     if limit <= 0:
         return []
+    # An agent that somebody else has locked is left to the next dispatch, which is soon.
     agents = db.execute(
         f"""
-        SELECT id, max_concurrency FROM agent WHERE max_concurrency IS NOT NULL AND EXISTS (
-          SELECT 1 FROM run WHERE run.agent_id = agent.id
-          AND status = 'QUEUED' AND dispatch_at <= :now {"AND run.id = :only" if only else ""}
-        ) {db.locking("FOR UPDATE")}
+        SELECT id, max_concurrency FROM agent WHERE max_concurrency IS NOT NULL AND id IN (
+          SELECT agent_id FROM run {"" if only else _by_queue()}
+          WHERE status = 'QUEUED' AND dispatch_at <= :now {"AND run.id = :only" if only else ""}
+        ) ORDER BY id {db.locking("FOR NO KEY UPDATE SKIP LOCKED")}
         """,
         {"now": stamp(now), **({"only": only.hex} if only else {})},
     ).fetchall()
@@ -169,15 +170,22 @@ def _limited(now: datetime, limit: int, only: UUID | None) -> list[Sending]:
         again = _ready(
             "agent_id = :agent_id AND dispatches > 0", now, limit - len(sendings), only, agent
         )
-        (taken,) = db.execute(
-            "SELECT COUNT(*) FROM run WHERE agent_id = :agent_id AND finished_at IS NULL"
-            " AND (status = 'RUNNING' OR status = 'QUEUED' AND dispatches > 0)",
-            agent,
-        ).fetchone()
-        free = min(most - taken, limit - len(sendings) - len(again))
+        free = min(most - _taken(agent), limit - len(sendings) - len(again))
         fresh = _ready("agent_id = :agent_id AND dispatches = 0", now, free, only, agent)
         sendings += again + fresh
     return sendings
+
+
+def _taken(agent: dict[str, Any]) -> int:
+    """How many places of an agent are taken: by runs that run, or that were sent."""
+    queued = f"run {_by_queue()} WHERE status = 'QUEUED' AND dispatches > 0"
+    running = f"run {db.indexed_by('run_leased')} WHERE status = 'RUNNING'"
+    counts = (f"SELECT COUNT(*) FROM {each} AND agent_id = :agent_id" for each in (queued, running))
+    return sum(db.execute(sql, agent).fetchone()[0] for sql in counts)
+
+
+def _by_queue() -> str:
+    return db.indexed_by("run_queued")
 
 
 def _ready(
@@ -186,6 +194,7 @@ def _ready(
     if limit <= 0:
         return []
     sql = _READY.format(
+        by_queue="" if only else _by_queue(),
         which=which if only is None else f"{which} AND id = :only",
         locking=db.locking("FOR UPDATE SKIP LOCKED"),
     )

@@ -13,7 +13,7 @@ from uuid import UUID
 
 from shared import cron, db, new_runs, policy
 from shared.db import stamp
-from shared.dispatch import Outbox
+from shared.dispatch import Outgoing
 from shared.ids import uuid7_hex
 from shared.runs import failure
 from shared.states import QUEUED, CatchUp, Overlap
@@ -22,6 +22,7 @@ logger = logging.getLogger(__name__)
 
 # How many fire times of one schedule are looked at in one go; a longer gap takes several.
 _PASSED_AT_MOST = 10_000
+_MOST_REMEMBERED = 5_000
 
 
 class Rule(NamedTuple):
@@ -58,28 +59,31 @@ def settle(
     limit: int = 1,
     only: UUID | None = None,
     memo: Memo | None = None,
-    outbox: Outbox | None = None,
+    outgoing: Outgoing | None = None,
 ) -> int:
     """Record what up to *limit* schedules named until *now*, and move them on.
 
     Gives how many schedules were due; if that is *limit*, there may be more. *only* looks at one
     schedule. *memo* is for calls with the same *now* to share. What may go at once is marked as
-    sent and put into *outbox*, as far as that has room. Two callers at once take different
+    sent and put into *outgoing*, as far as that has room. Two callers at once take different
     schedules. To be called in a transaction, which makes it whole.
     """
     memo = {} if memo is None else memo
     rows: list[dict[str, Any]] = []
     moves: list[dict[str, Any]] = []
-    for id, jitter_seconds, *rest in _due(now, limit, only):
-        schedule_id = db.uuid_hex(id)
-        rule = Rule(*rest)
+    due: list[tuple[Any, ...]] = [(db.uuid_hex(id), *rest) for id, *rest in _due(now, limit, only)]
+    active = _active([schedule_id for schedule_id, *_ in due])
+    for schedule_id, jitter_seconds, *rest in due:
+        rule = Rule._make([*rest, schedule_id in active])
         try:
             plan = memo.get(rule)
             if plan is None:
+                if len(memo) >= _MOST_REMEMBERED:
+                    memo.clear()
                 plan = memo[rule] = _plan(rule, now)
             made = _made(plan, schedule_id, jitter_seconds, now)
-            if outbox is not None and not rule.agent_limited and not jitter_seconds:
-                _post(made, outbox, rule.priority)
+            if outgoing is not None and not rule.agent_limited and not jitter_seconds:
+                _post(made, outgoing, rule.priority)
         except Exception as error:
             # One broken schedule is set aside; it neither stops the tick nor trips the next.
             logger.exception("schedule %s set aside", schedule_id)
@@ -106,11 +110,7 @@ def next_due_at() -> datetime | None:
 _DUE = """
     SELECT s.id, s.jitter_seconds, s.cron_expression, s.timezone, s.next_run_at, s.end_at,
       s.overlap_policy, s.catch_up_policy, s.catch_up_window_seconds, s.priority, a.enabled,
-      a.max_concurrency IS NOT NULL,
-      s.overlap_policy = 'SKIP' AND EXISTS (
-        SELECT 1 FROM run r
-        WHERE r.schedule_id = s.id AND r.finished_at IS NULL AND r.trigger = 'SCHEDULE'
-      )
+      a.max_concurrency IS NOT NULL
     FROM schedule s JOIN agent a ON a.id = s.agent_id
     WHERE s.enabled AND s.next_run_at <= :now {only}
     ORDER BY s.next_run_at LIMIT :limit {locking}
@@ -141,6 +141,22 @@ def _due(now: datetime, limit: int, only: UUID | None) -> list[tuple[Any, ...]]:
     values = {"now": stamp(now), "limit": limit, **({"only": only.hex} if only else {})}
     rows: list[tuple[Any, ...]] = db.execute(sql, values).fetchall()
     return rows
+
+
+def _active(schedule_ids: list[str]) -> set[str]:
+    """Those schedules of which a scheduled run has not ended.
+
+    Asked once they are locked: what was seen before may have been the time before another
+    scheduler's tick.
+    """
+    if not schedule_ids:
+        return set()
+    rows = db.execute(
+        "SELECT schedule_id FROM run WHERE finished_at IS NULL AND trigger = 'SCHEDULE'"
+        f" AND schedule_id IN {db.uuids('ids')}",
+        {"ids": json.dumps(schedule_ids)},
+    )
+    return {db.uuid_hex(id) for (id,) in rows.fetchall()}
 
 
 def _plan(rule: Rule, now: datetime) -> Plan:
@@ -211,12 +227,12 @@ def _made(plan: Plan, schedule_id: str, jitter_seconds: int, now: datetime) -> l
     return rows
 
 
-def _post(rows: list[dict[str, Any]], outbox: Outbox, priority: int) -> None:
-    """Mark the queued among *rows* as sent, and put them into *outbox*."""
+def _post(rows: list[dict[str, Any]], outgoing: Outgoing, priority: int) -> None:
+    """Mark the queued among *rows* as sent, and put them into *outgoing*."""
     for row in rows:
-        if row["status"] == QUEUED and outbox.take(row["id"], priority):
+        if row["status"] == QUEUED and outgoing.take(row["id"], priority):
             row["dispatches"] = 1
-            row["dispatch_at"] = outbox.again_at
+            row["dispatch_at"] = outgoing.again_at
 
 
 def _set_aside(schedule_id: str, error: Exception) -> dict[str, Any]:

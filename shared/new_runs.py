@@ -116,16 +116,18 @@ def trigger(
     if message is not None:
         columns["message"] = ":message"
         values["message"] = message
-    source = """
+    source = f"""
         schedule s JOIN agent a ON a.id = s.agent_id
         WHERE s.id = :schedule_id AND s.deleted_at IS NULL AND a.enabled
+        {db.locking("FOR NO KEY UPDATE OF s FOR SHARE OF a")}
         ON CONFLICT DO NOTHING RETURNING id
     """
     with db.transaction():
-        run_id = _make(columns, source, values, Trigger.MANUAL, metadata, key, now)
+        run_id, is_new = _make(columns, source, values, Trigger.MANUAL, metadata, key, now)
         if run_id is None:
             raise _no_run_of_schedule(schedule_id)
-        Schedule.update(last_run_id=run_id).where(Schedule.id == schedule_id).execute()
+        if is_new:
+            Schedule.update(last_run_id=run_id).where(Schedule.id == schedule_id).execute()
     return run_id
 
 
@@ -166,12 +168,13 @@ def background(
         "timeout_seconds": timeout_seconds,
         "session_id": session_id and session_id.hex,
     }
-    source = """
+    source = f"""
         agent a WHERE a.id = :agent_id AND a.deleted_at IS NULL AND a.enabled
+        {db.locking("FOR SHARE")}
         ON CONFLICT DO NOTHING RETURNING id
     """
     with db.transaction():
-        run_id = _make(columns, source, values, Trigger.API, metadata, key, now)
+        run_id, _ = _make(columns, source, values, Trigger.API, metadata, key, now)
         if run_id is None:
             raise _no_run_of_agent(agent_id)
     return run_id
@@ -185,15 +188,20 @@ def retry(run_id: UUID, *, key: IdempotencyKey | None, now: datetime) -> UUID:
     """
     columns = {**_ALWAYS, **_OF_RUN, "retry_of": "r.id"}
     source = f"""
-        run r WHERE r.id = :run_id AND r.status IN ({", ".join(f"'{each}'" for each in _RETRIED)})
+        run r JOIN agent a ON a.id = r.agent_id
+        WHERE r.id = :run_id AND r.status IN ({", ".join(f"'{each}'" for each in _RETRIED)})
+          AND a.deleted_at IS NULL AND a.enabled
+        {db.locking("FOR SHARE OF a")}
         ON CONFLICT DO NOTHING RETURNING id
     """
     with db.transaction():
-        new = _make(columns, source, {"run_id": run_id.hex}, Trigger.RETRY, {}, key, now)
+        new, _ = _make(columns, source, {"run_id": run_id.hex}, Trigger.RETRY, {}, key, now)
         if new is None:
             run: Run | None = Run.get_or_none(Run.id == run_id)
             if run is None:
                 raise NotFound("run", run_id)
+            if run.status in _RETRIED:
+                raise _no_run_of_agent(run.agent_id)
             raise Conflict(f"Run {run_id} is {run.status}; only a run that has ended is retried.")
     return new
 
@@ -209,8 +217,11 @@ def _make(
     metadata: Mapping[str, Any],
     key: IdempotencyKey | None,
     now: datetime,
-) -> UUID | None:
-    """Insert one run; its id, or that of the run first made with *key*. None: no such source."""
+) -> tuple[UUID | None, bool]:
+    """Insert one run; its id, or that of the run first made with *key*, and whether it is new.
+
+    None: there is nothing to make it of.
+    """
     run_id = uuid7(now)
     cursor = db.execute(
         _insert(columns, source),
@@ -226,14 +237,14 @@ def _make(
         },
     )
     if cursor.fetchone() is not None:
-        return run_id
+        return run_id, True
     if key is None:
-        return None
+        return None, False
     first: Run | None = Run.get_or_none(Run.idempotency_key == key.key)
     if first is None:
-        return None
+        return None, False
     key.check(first.request_hash)
-    return first.id
+    return first.id, False
 
 
 def _insert(columns: Mapping[str, str], source: str) -> str:

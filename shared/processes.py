@@ -3,13 +3,16 @@
 import os
 import secrets
 import socket
-from datetime import datetime
+from datetime import datetime, timedelta
 from importlib.metadata import version
+
+from peewee import fn
 
 from shared import db
 from shared.models import Scheduler, Worker
 
 VERSION = version("agent-manager")
+_REMEMBERED = timedelta(days=7)
 
 
 def new_id() -> str:
@@ -18,8 +21,9 @@ def new_id() -> str:
 
 
 def worker_started(id: str, *, threads: int, queues: list[str], now: datetime) -> None:
-    """Enter a worker into the table."""
+    """Enter a worker into the table, and take out those not seen for a week."""
     with db.transaction():
+        Worker.delete().where(Worker.heartbeat_at < now - _REMEMBERED).execute()
         Worker.create(
             id=id,
             host=socket.gethostname(),
@@ -45,8 +49,12 @@ def worker_stopped(id: str, *, now: datetime) -> None:
 
 
 def scheduler_started(id: str, *, now: datetime) -> None:
-    """Enter a scheduler into the table."""
+    """Enter a scheduler into the table, and take out those not seen for a week."""
     with db.transaction():
+        seen_lately = Scheduler.last_tick_at >= now - _REMEMBERED
+        Scheduler.delete().where(
+            Scheduler.started_at < now - _REMEMBERED, ~fn.COALESCE(seen_lately, False)
+        ).execute()
         Scheduler.create(
             id=id, host=socket.gethostname(), pid=os.getpid(), version=VERSION, started_at=now
         )

@@ -5,6 +5,7 @@
 """
 
 import json
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -20,7 +21,6 @@ from shared.models import Run
 from shared.states import (
     ACTIVE,
     CANCELLED,
-    COMPLETED,
     FAILED,
     PAUSED,
     QUEUED,
@@ -104,7 +104,7 @@ class Claimed(NamedTuple):
 _CLAIM = f"""
     UPDATE run SET status = 'RUNNING', attempt = attempt + 1, worker_id = :worker,
       leased_by = :worker, lease_until = :lease_until, started_at = :now
-    WHERE id = :id AND status = 'QUEUED' AND dispatches > 0 AND available_at <= :now
+    WHERE id = :id AND status = 'QUEUED' AND dispatches > 0
       AND attempt - uncounted < max_attempts
     RETURNING {", ".join(Claimed._fields)}
 """
@@ -121,7 +121,8 @@ def claim(run_id: UUID, worker: str, *, lease: timedelta, now: datetime) -> Clai
     """Take a queued run for *worker*. None: it is not to be had, now or ever.
 
     Only what has been dispatched since it was last queued can be taken, so that a message that
-    was delivered late or twice cannot get around what dispatch decides.
+    was delivered late or twice cannot get around what dispatch decides: neither its time, for which
+    the clock of this worker does not matter, nor its place.
     """
     row = db.execute(
         _CLAIM,
@@ -143,25 +144,28 @@ def claim(run_id: UUID, worker: str, *, lease: timedelta, now: datetime) -> Clai
     )
 
 
-def renew(worker: str, *, until: datetime) -> list[Held]:
-    """Prolong the leases of all runs that *worker* holds, and say which they are."""
-    renewed = (
-        Run.update(lease_until=until)
-        .where(_IS_RUNNING, Run.leased_by == worker)
-        .returning(Run.id, Run.attempt, Run.cancel_requested_at)
-        .execute()
-    )
-    return [_held(run) for run in renewed]
+def renew(worker: str, run_ids: Collection[UUID], *, until: datetime) -> list[Held]:
+    """Prolong the leases of *worker* on those runs, and say which it has."""
+    rows = db.execute(
+        f"""
+        UPDATE run SET lease_until = :until
+        WHERE id IN {db.uuids("ids")} AND status = 'RUNNING' AND leased_by = :worker
+        RETURNING id, attempt, cancel_requested_at
+        """,
+        {
+            "ids": json.dumps([each.hex for each in run_ids]),
+            "worker": worker,
+            "until": stamp(until),
+        },
+    ).fetchall()
+    return [Held(Lease(db.uuid(id), attempt), asked is not None) for id, attempt, asked in rows]
 
 
 def held_by(worker: str) -> list[Held]:
     """The runs that *worker* holds."""
     query = Run.select(Run.id, Run.attempt, Run.cancel_requested_at)
-    return [_held(run) for run in query.where(_IS_RUNNING, Run.leased_by == worker)]
-
-
-def _held(run: Run) -> Held:
-    return Held(Lease(run.id, run.attempt), run.cancel_requested_at is not None)
+    query = query.where(_IS_RUNNING, Run.leased_by == worker)
+    return [Held(Lease(run.id, run.attempt), run.cancel_requested_at is not None) for run in query]
 
 
 def finish(held: Lease, outcome: Outcome, *, now: datetime) -> bool:
@@ -193,7 +197,7 @@ def retry_later(held: Lease, error: dict[str, str], *, at: datetime, now: dateti
     """
     with db.transaction():
         moved: int = (
-            _requeue(at, now, error=error)
+            _requeue(at, error=error)
             .where(*_is_held(held), Run.cancel_requested_at.is_null())
             .execute()
         )
@@ -205,7 +209,7 @@ def retry_later(held: Lease, error: dict[str, str], *, at: datetime, now: dateti
 def release(held: Lease, *, now: datetime) -> bool:
     """Put the run that is *held* back, its attempt not counted: its worker is being stopped."""
     moved: int = (
-        _requeue(now, now, uncounted=Run.uncounted + 1)
+        _requeue(now, uncounted=Run.uncounted + 1)
         .where(*_is_held(held), Run.cancel_requested_at.is_null())
         .execute()
     )
@@ -260,8 +264,12 @@ def cancel(run_id: UUID, *, now: datetime) -> None:
 
 
 def resume(run_id: UUID, *, now: datetime) -> None:
-    """Queue a paused run again. Raises `NotFound`, or `Conflict` if it is not paused."""
-    moved: int = _requeue(now, now).where(Run.id == run_id, Run.status == PAUSED).execute()
+    """Queue a paused run again, which counts as no attempt.
+
+    Raises `NotFound`, or `Conflict` if it is not paused.
+    """
+    going_on = _requeue(now, uncounted=Run.uncounted + 1)
+    moved: int = going_on.where(Run.id == run_id, Run.status == PAUSED).execute()
     if not moved:
         raise Conflict(f"Run {run_id} is not paused but {get(run_id).status}.")
 
@@ -282,23 +290,29 @@ def next_attempt_at(run: Claimed, *, now: datetime) -> datetime | None:
 
 
 def previous_success(run: Claimed) -> datetime | None:
-    """The fire time of the last run of the same schedule that completed, among the last hundred."""
+    """The last fire time before *run* whose run completed, among the last hundred."""
     if run.schedule_id is None:
         return None
-    with db.connection():
-        latest = (
-            Run.select(Run.scheduled_for, Run.status)
-            .where(Run.schedule == run.schedule_id, Run.scheduled_for < run.scheduled_for)
-            .order_by(Run.scheduled_for.desc())
-            .limit(100)
-        )
-        return next((each.scheduled_for for each in latest if each.status is COMPLETED), None)
+    before = "" if run.scheduled_for is None else "AND scheduled_for < :before"
+    (at,) = db.execute(
+        f"""
+        SELECT MAX(scheduled_for) FROM (
+          SELECT scheduled_for, status FROM run
+          WHERE schedule_id = :schedule_id AND scheduled_for IS NOT NULL {before}
+          ORDER BY scheduled_for DESC LIMIT 100
+        ) latest WHERE status = 'COMPLETED'
+        """,
+        {
+            "schedule_id": run.schedule_id.hex,
+            **({"before": stamp(run.scheduled_for)} if run.scheduled_for else {}),
+        },
+    ).fetchone()
+    return at and db.instant(at)
 
 
-def _requeue(at: datetime, now: datetime, **more: Any) -> Any:
+def _requeue(at: datetime, **more: Any) -> Any:
     return Run.update(
         status=QUEUED,
-        queued_at=now,
         available_at=at,
         dispatch_at=at,
         dispatches=0,

@@ -155,7 +155,7 @@ def _locked(schedule_id: UUID, version: int | None, now: datetime) -> Schedule:
 def _read_locked(schedule_id: UUID) -> Schedule:
     query = Schedule.select().where(Schedule.id == schedule_id, Schedule.deleted_at.is_null())
     if not db.is_sqlite():
-        query = query.for_update()
+        query = query.for_update("FOR NO KEY UPDATE")  # type: ignore[arg-type] # as in runs
     schedule: Schedule | None = query.get_or_none()
     if schedule is None:
         raise NotFound("schedule", schedule_id)

@@ -41,7 +41,7 @@ class Settings:
     heartbeat_interval: timedelta = timedelta(seconds=10)
     reap_interval: timedelta = timedelta(seconds=2)
     dispatch_interval: timedelta = timedelta(seconds=1)
-    dispatch_window: int = 1000
+    dispatch_window: int = 200
     resend_after: timedelta = timedelta(seconds=30)
     tick_batch: int = 1000
 

@@ -7,16 +7,17 @@ import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from decimal import Decimal
 from typing import Any, cast
 
 from marshmallow import ValidationError
 
-from shared import kinds, runs
+from shared import kinds
 from shared.errors import Invalid
 from shared.runs import Claimed, Outcome, failure
 from shared.settings import Settings
 from shared.states import CANCELLED, COMPLETED, FAILED, ErrorCode
-from worker.agents.output import cap
+from worker.agents.output import cap, storable
 from worker.agents.placeholders import redact
 from worker.agents.protocol import Agent, AgentError, Context, Report, Result
 from worker.agents.stop import Stop, StopReason
@@ -24,6 +25,7 @@ from worker.agents.stop import Stop, StopReason
 logger = logging.getLogger(__name__)
 
 _LONGEST_ERROR = 4096
+_LONGEST_MODEL = 200
 
 
 @dataclass(frozen=True)
@@ -40,21 +42,22 @@ Verdict = Outcome | Retryable | StopReason
 class Attempt:
     """What one attempt at a run needs; `make` does it."""
 
-    def __init__(self, run: Claimed, settings: Settings) -> None:
+    def __init__(
+        self, run: Claimed, settings: Settings, *, previous_success: datetime | None
+    ) -> None:
         self._run = run
         self._settings = settings
+        self._previous_success = previous_success
 
     def make(self, stop: Stop, report: Report, now: datetime) -> Verdict:
-        """Run the agent. Raises nothing that an agent did."""
+        """Run the agent. Raises nothing, whatever the agent does."""
+        context = self._context(stop, report, now)
         try:
-            agent = self._agent()
+            return self._completed(self._agent().run(self._run.message, context))
         except (Invalid, ValidationError) as error:
             return Outcome(status=FAILED, error=failure(ErrorCode.REJECTED, self._shown(error)))
-        try:
-            result = agent.run(self._run.message, self._context(stop, report, now))
         except Exception as error:
             return self._stopped(stop.reason) if stop.reason else self._failed(error)
-        return self._completed(result)
 
     def _agent(self) -> Agent:
         kind = cast(type[Agent], kinds.get(self._run.kind))
@@ -72,7 +75,7 @@ class Attempt:
             report=report,
             schedule_id=run.schedule_id,
             scheduled_for=run.scheduled_for,
-            previous_success=runs.previous_success(run),
+            previous_success=self._previous_success,
             output_limit=self._settings.output_limit,
             environment=self._settings.agent_environment,
             secrets=self._settings.secrets,
@@ -83,11 +86,11 @@ class Attempt:
         return Outcome(
             status=COMPLETED,
             content=cap(self._redacted(result.content), self._settings.output_limit),
-            model=result.model,
-            input_tokens=result.input_tokens,
-            output_tokens=result.output_tokens,
-            cost_usd=result.cost_usd,
-            metadata=dict(result.metadata),
+            model=result.model and cap(result.model, _LONGEST_MODEL),
+            input_tokens=_counted(result.input_tokens),
+            output_tokens=_counted(result.output_tokens),
+            cost_usd=_priced(result.cost_usd),
+            metadata=storable(result.metadata),
         )
 
     def _stopped(self, reason: StopReason) -> Verdict:
@@ -114,3 +117,13 @@ class Attempt:
 
     def _redacted(self, text: str) -> str:
         return redact(text, self._settings.secrets.values())
+
+
+def _counted(tokens: int | None) -> int | None:
+    """*tokens*, if that is a number that a run can have used."""
+    return tokens if isinstance(tokens, int) and 0 <= tokens < 2**31 else None
+
+
+def _priced(cost: Decimal | None) -> Decimal | None:
+    """*cost*, if that is a price that a run can have had."""
+    return cost if isinstance(cost, Decimal) and cost.is_finite() and 0 <= cost < 10**8 else None

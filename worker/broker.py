@@ -46,6 +46,14 @@ class WaitingBroker(RedisBroker):
         super().__init__(  # type: ignore[no-untyped-call]
             client=client, middleware=[], namespace=NAMESPACE, maintenance_chance=100_000
         )
+        # These outlive a consumer, which is made anew when Redis comes back.
+        self.in_hand: set[str] = set()
+        self.ended: list[str] = []
+        self.draining = False
+
+    def drain(self) -> None:
+        """Fetch nothing from now on."""
+        self.draining = True
 
     @property
     def consumer_class(self) -> type["WaitingConsumer"]:
@@ -69,8 +77,6 @@ class WaitingConsumer(Consumer):
         self._prefetch = prefetch
         self._key = f"{broker.namespace}:{queue_name}"
         self._fetched: deque[bytes | None] = deque()
-        self._in_hand: set[str] = set()
-        self._ended: list[str] = []
         self._freed = threading.Event()
 
     def __next__(self) -> MessageProxy | None:
@@ -86,7 +92,7 @@ class WaitingConsumer(Consumer):
                 continue  # It ended under another delivery.
             try:
                 message = Message.decode(body)
-                self._in_hand.add(message.options["redis_message_id"])
+                self._broker.in_hand.add(message.options["redis_message_id"])
             except (DecodeError, KeyError):
                 logger.error("a message that is none of ours was dropped from %s", self._queue_name)
                 continue
@@ -96,7 +102,7 @@ class WaitingConsumer(Consumer):
     def ack(self, message: Any) -> None:
         """Note that a message has ended; Redis learns of it with the next fetch."""
         message_id = message.options["redis_message_id"]
-        self._ended.append(message_id)
+        self._broker.ended.append(message_id)
         self._let_go(message_id)
 
     def nack(self, message: Any) -> None:
@@ -126,8 +132,8 @@ class WaitingConsumer(Consumer):
             raise ConnectionClosed(error) from None
 
     def _fetch(self) -> None:
-        room = self._prefetch - len(self._in_hand)
-        if room <= 0:
+        room = self._prefetch - len(self._broker.in_hand)
+        if room <= 0 or self._broker.draining:
             self._freed.wait(_WAIT_SECONDS)
             self._freed.clear()
             return
@@ -137,14 +143,19 @@ class WaitingConsumer(Consumer):
             self._broker.client.blmove(self._key, self._key, _WAIT_SECONDS, "LEFT", "LEFT")
 
     def _acknowledge(self) -> None:
-        ended, self._ended = self._ended, []
-        if ended:
+        ended, self._broker.ended = self._broker.ended, []
+        if not ended:
+            return
+        try:
             acks = f"{self._broker.namespace}:__acks__.{self._broker.broker_id}.{self._queue_name}"
             with self._broker.client.pipeline(transaction=False) as pipeline:
                 pipeline.srem(acks, *ended)
                 pipeline.hdel(f"{self._key}.msgs", *ended)
                 pipeline.execute()
+        except _AWAY:
+            self._broker.ended += ended
+            raise
 
     def _let_go(self, message_id: str) -> None:
-        self._in_hand.discard(message_id)
+        self._broker.in_hand.discard(message_id)
         self._freed.set()

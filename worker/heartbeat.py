@@ -21,6 +21,8 @@ logger = logging.getLogger(__name__)
 
 # How soon a cancelled run's agent hears of it.
 _LOOK_EVERY_SECONDS = 1.0
+# How long the end of the process waits for a heartbeat that the database keeps waiting.
+_LAST_BEAT_SECONDS = 1.0
 
 
 @dataclass(eq=False)
@@ -34,6 +36,8 @@ class Work:
     stop: Stop = field(default_factory=Stop)
     # Its agent has ended; what came of it is being recorded.
     agent_ended: bool = False
+    # When an agent that ignores its `stop` is left to the reaper.
+    given_up: float = float("inf")
 
 
 class Heartbeat:
@@ -61,20 +65,21 @@ class Heartbeat:
         with self._changed:
             self._running = False
             self._changed.notify()
-        self._thread.join()
+        self._thread.join(_LAST_BEAT_SECONDS)
 
     def is_alive(self) -> bool:
         """Whether the thread is there to do its work."""
         return self._thread.is_alive()
 
     @contextmanager
-    def keeping(self, lease: Lease, timeout: timedelta, reporter: Reporter) -> Iterator[Work]:
-        """Within the block keep *lease* alive, its agent stopped when it must be."""
-        now = clock.monotonic()
+    def keeping(
+        self, lease: Lease, timeout: timedelta, reporter: Reporter, *, since: float
+    ) -> Iterator[Work]:
+        """Within the block keep a *lease* that began at *since*, and stop its agent in time."""
         work = Work(
             lease,
-            deadline=now + timeout.total_seconds(),
-            lease_ends=now + self._lease.total_seconds(),
+            deadline=clock.monotonic() + timeout.total_seconds(),
+            lease_ends=since + self._lease.total_seconds(),
             reporter=reporter,
         )
         with self._changed:
@@ -100,7 +105,7 @@ class Heartbeat:
     def _run(self) -> None:
         look_at = beat_at = 0.0
         while True:
-            self._stop_overdue(clock.monotonic())
+            self.stop_overdue()
             now = clock.monotonic()
             try:
                 if now >= beat_at:
@@ -112,23 +117,26 @@ class Heartbeat:
                     self._look()
                     look_at = now + self._look_every
                 self._trouble.ends()
-            except db.UNREACHABLE as error:
+            except Exception as error:
+                # Whatever it is: without this thread every run of the process would be lost.
                 self._trouble.begins(error)
                 look_at = now + self._look_every
             with self._changed:
                 if not self._running:
                     return
-                ends = (min(work.deadline, work.lease_ends) for work in self._works)
+                ends = (work.deadline for work in self._works)
                 self._wakes_at = min([look_at, *ends])
                 self._changed.wait(max(0.0, self._wakes_at - clock.monotonic()))
 
     def _beat(self) -> None:
         """Renew all leases, with one statement, and tell that this process is alive."""
-        works = self._holding()
-        now, moment = clock.now(), clock.monotonic()
+        moment = clock.monotonic()
+        works = [work for work in self._holding() if moment < min(work.lease_ends, work.given_up)]
         with db.connection():
+            now, moment = clock.now(), clock.monotonic()
             processes.worker_seen(self._worker, now=now)
-            held = runs.renew(self._worker, until=now + self._lease) if works else []
+            run_ids = [work.lease.run_id for work in works]
+            held = runs.renew(self._worker, run_ids, until=now + self._lease) if works else []
         for work in works:
             if any(each.lease == work.lease for each in held):
                 work.lease_ends = moment + self._lease.total_seconds()
@@ -142,7 +150,7 @@ class Heartbeat:
                 held = runs.held_by(self._worker)
             self._heed(works, held)
             for work in works:
-                work.reporter.write(clock.now())
+                self._write_events(work)
 
     def _heed(self, works: list[Work], held: list[runs.Held]) -> None:
         cancelled = {each.lease: each.cancel_requested for each in held}
@@ -150,17 +158,36 @@ class Heartbeat:
             if work.lease not in cancelled:
                 self._lose(work)
             elif cancelled[work.lease]:
-                work.stop.set(StopReason.CANCELLED)
+                self._stop(work, StopReason.CANCELLED)
 
-    def _stop_overdue(self, moment: float) -> None:
+    def _write_events(self, work: Work) -> None:
+        try:
+            work.reporter.write(clock.now())
+        except db.UNREACHABLE:
+            raise
+        except Exception:
+            # One run's events must not keep the leases of the others from being renewed.
+            logger.exception("run %s: an event could not be written", work.lease.run_id)
+
+    def stop_overdue(self) -> None:
+        """Stop the agents whose time is up, or whose lease nobody could renew in time.
+
+        Needs no database, so another thread may call it while this one waits for that.
+        """
+        moment = clock.monotonic()
         for work in self._holding():
             if moment >= work.deadline:
-                work.stop.set(StopReason.TIMEOUT)
+                self._stop(work, StopReason.TIMEOUT)
                 work.deadline = float("inf")
             if moment >= work.lease_ends:
-                # Nobody could renew it: somebody else may be working on it by now.
+                # Somebody else may be working on it by now.
                 self._lose(work)
-                work.lease_ends = float("inf")
+                work.lease_ends = float("-inf")
+
+    def _stop(self, work: Work, reason: StopReason) -> None:
+        if not work.stop.is_set():
+            work.given_up = clock.monotonic() + self._lease.total_seconds()
+        work.stop.set(reason)
 
     def _lose(self, work: Work) -> None:
         if not work.agent_ended and not work.stop.is_set():

@@ -6,6 +6,8 @@ from datetime import timedelta
 
 import dramatiq
 from dramatiq import Worker
+from dramatiq.common import iter_queue
+from dramatiq.errors import BrokerConnectionError
 
 from shared import clock, db, kinds, messages, processes
 from shared.log import Trouble
@@ -33,10 +35,12 @@ class WorkerProcess:
             self.id, lease=settings.run_lease, interval=settings.heartbeat_interval
         )
         self._runner = Runner(self.id, settings, self._heartbeat)
-        broker = WaitingBroker(settings.redis_url)
-        dramatiq.set_broker(broker)
-        actors.declare(broker, self._runner.execute)
-        self._worker = Worker(broker, worker_threads=settings.worker_threads, worker_timeout=200)
+        self._broker = WaitingBroker(settings.redis_url)
+        dramatiq.set_broker(self._broker)
+        actors.declare(self._broker, self._runner.execute)
+        self._worker = Worker(
+            self._broker, worker_threads=settings.worker_threads, worker_timeout=200
+        )
         # No more messages than threads: what waits here could start elsewhere.
         self._worker.queue_prefetch = settings.worker_threads
 
@@ -50,6 +54,7 @@ class WorkerProcess:
         logger.info("worker %s started: %d threads", self.id, self._settings.worker_threads)
         healthy = True
         while healthy and not stop.wait(1.0):
+            self._heartbeat.stop_overdue()
             healthy = self._is_healthy()
         if not healthy:
             logger.critical("worker %s has lost a thread that it needs; ending", self.id)
@@ -83,13 +88,13 @@ class WorkerProcess:
         grace = self._settings.shutdown_grace
         logger.info("worker %s drains for up to %.0f s", self.id, grace.total_seconds())
         self._runner.drain()
+        self._broker.drain()
+        # It is we who end the wait: Dramatiq counts its timeout down once for each thread.
         ending = threading.Thread(
-            target=self._worker.stop,
-            kwargs={"timeout": round((grace + _LAST_WORDS).total_seconds() * 1000)},
-            name="drain",
-            daemon=True,
+            target=self._worker.stop, kwargs={"timeout": 2**31}, name="drain", daemon=True
         )
         ending.start()
+        self._put_back_messages()
         self._await(ending, grace, stop, until_signals=2)
         self._heartbeat.stop_all(StopReason.DRAINED)
         self._await(ending, _LAST_WORDS, stop, until_signals=3)
@@ -100,9 +105,19 @@ class WorkerProcess:
             logger.error("worker %s could not note its end: %s", self.id, error)
         logger.info("worker %s stopped", self.id)
 
+    def _put_back_messages(self) -> None:
+        """Put back the messages that no thread has begun with, for other workers to take."""
+        for item in iter_queue(self._worker.work_queue):
+            consumer = self._worker.consumers[item.message.queue_name]
+            try:
+                consumer.requeue_messages([item.message])
+            except BrokerConnectionError as error:
+                logger.warning("a message is left to be sent again: %s", error)
+
     def _await(
         self, thread: threading.Thread, most: timedelta, stop: StopFlag, *, until_signals: int
     ) -> None:
         deadline = clock.monotonic() + most.total_seconds()
         while thread.is_alive() and stop.signals < until_signals and clock.monotonic() < deadline:
+            self._heartbeat.stop_overdue()
             thread.join(0.05)

@@ -7,9 +7,10 @@ from typing import Any
 
 from shared import db, events
 from shared.runs import Lease
+from worker.agents.output import storable
 
 _MOST_EVENTS = 1000
-_WRITE_AT = 50
+_LONGEST_TYPE = 64
 
 
 class Reporter:
@@ -17,7 +18,7 @@ class Reporter:
 
     def __init__(self, lease: Lease) -> None:
         self._lease = lease
-        self._lock = threading.Lock()
+        self._lock, self._writing = threading.Lock(), threading.Lock()
         self._pending: list[events.Event] = []
         self._reported = 0
 
@@ -29,12 +30,16 @@ class Reporter:
                 return
             if self._reported == _MOST_EVENTS:
                 type, data = "events_dropped", {"message": "Too many events; the rest is dropped."}
-            self._pending.append((type, data))
+            self._pending.append((type[:_LONGEST_TYPE], storable(data)))
 
     def write(self, now: datetime) -> None:
         """Write what has been reported since the last time; nothing, if the run is lost."""
-        with self._lock:
-            pending, self._pending = self._pending, []
-        if pending:
-            with db.connection():
-                events.append(self._lease.run_id, self._lease.attempt, pending, now=now)
+        # One at a time: each numbers its events after those that are there.
+        with self._writing:
+            with self._lock:
+                pending = list(self._pending)
+            if pending:
+                with db.connection():
+                    events.append(self._lease.run_id, self._lease.attempt, pending, now=now)
+                with self._lock:
+                    del self._pending[: len(pending)]

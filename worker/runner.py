@@ -36,33 +36,33 @@ class Runner:
 
     def execute(self, run_id: UUID) -> None:
         """Execute a run, if it is still to be had: another delivery may have claimed it."""
-        run = self._claim(run_id)
-        if run is None:
+        try:
+            with db.connection():
+                now, since = clock.now(), clock.monotonic()
+                if self._draining:
+                    runs.hand_back(run_id, now=now)
+                    return
+                run = runs.claim(run_id, self._worker, lease=self._settings.run_lease, now=now)
+                if run is None:
+                    return
+                previous_success = runs.previous_success(run)
+        except db.UNREACHABLE as error:
+            # If it was claimed all the same, nobody renews its lease.
+            logger.error("run %s left to be dispatched again: %s", run_id, error)
             return
         held = Lease(run.id, run.attempt)
         logger.info("run %s claimed: attempt %d of agent %s", run.id, run.attempt, run.agent_id)
         reporter = Reporter(held)
+        attempt = Attempt(run, self._settings, previous_success=previous_success)
         timeout = timedelta(seconds=run.timeout_seconds)
-        with self._heartbeat.keeping(held, timeout, reporter) as work:
-            verdict = Attempt(run, self._settings).make(work.stop, reporter.report, clock.now())
+        with self._heartbeat.keeping(held, timeout, reporter, since=since) as work:
+            verdict = attempt.make(work.stop, reporter.report, clock.now())
             work.agent_ended = True
             became = self._record(run, held, verdict, reporter)
         if became is None:
             logger.warning("run %s was no longer ours; what came of it is dropped", run.id)
         else:
             logger.info("run %s %s", run.id, became)
-
-    def _claim(self, run_id: UUID) -> Claimed | None:
-        now = clock.now()
-        try:
-            with db.connection():
-                if self._draining:
-                    runs.hand_back(run_id, now=now)
-                    return None
-                return runs.claim(run_id, self._worker, lease=self._settings.run_lease, now=now)
-        except db.UNREACHABLE as error:
-            logger.error("run %s left to be dispatched again: %s", run_id, error)
-            return None
 
     def _record(
         self, run: Claimed, held: Lease, verdict: Verdict, reporter: Reporter
@@ -71,8 +71,8 @@ class Runner:
         while True:
             now = clock.now()
             try:
-                reporter.write(now)
                 with db.connection():
+                    reporter.write(now)
                     became = move(run, held, verdict, now)
             except db.UNREACHABLE as error:
                 # Should the lease run out meanwhile, the fence keeps this from being written.
@@ -87,7 +87,7 @@ def move(run: Claimed, held: Lease, verdict: Verdict, now: datetime) -> str | No
     """Make the move that *verdict* asks for; what became of the run. None: it is not ours."""
     match verdict:
         case Outcome():
-            return verdict.status.value if runs.finish(held, verdict, now=now) else None
+            return _said(verdict) if runs.finish(held, verdict, now=now) else None
         case Retryable(error):
             at = runs.next_attempt_at(run, now=now)
             if at is None:
@@ -101,3 +101,9 @@ def move(run: Claimed, held: Lease, verdict: Verdict, now: datetime) -> str | No
             return None
     # Not to be queued again: it was cancelled meanwhile, or it is lost.
     return "CANCELLED" if runs.finish(held, Outcome(status=CANCELLED), now=now) else None
+
+
+def _said(outcome: Outcome) -> str:
+    if outcome.error is None:
+        return outcome.status.value
+    return f"{outcome.status}, {outcome.error['code']}: {outcome.error['message']}"

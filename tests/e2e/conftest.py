@@ -40,7 +40,7 @@ class System:
     def __init__(self, database_url: str, redis_url: str, folder: Path) -> None:
         self.port = free_port()
         self._folder = folder
-        self._environ = {
+        self.environ = {
             **environment(),
             **QUICK,
             "DATABASE_URL": database_url,
@@ -59,7 +59,7 @@ class System:
             process = subprocess.Popen(
                 ["sh", "-c", f"exec env {command}"],
                 cwd=PROCFILE.parent,
-                env=self._environ,
+                env=self.environ,
                 stdout=output,
                 stderr=output,
                 start_new_session=True,

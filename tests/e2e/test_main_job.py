@@ -213,8 +213,43 @@ def test_sigterm_finishes_short_runs_and_puts_long_ones_back(system):
     assert system.wait_for_status(long, "RUNNING")["attempt"] == 2
 
 
+def test_a_drain_waits_for_all_that_ends_within_the_grace_period(system):
+    system.environ["AGENT_MANAGER_SHUTDOWN_GRACE"] = "20"
+    system.start("web")
+    system.start("scheduler")
+    worker = system.start("worker")
+    make_slow_agent(system, 4)
+    run_ids = [start_run(system, "slow") for _ in range(3)]
+    for run_id in run_ids:
+        system.wait_for_status(run_id, "RUNNING")
+
+    worker.send_signal(signal.SIGTERM)
+
+    assert worker.wait(15) == 0
+    assert [system.run(run_id)["status"] for run_id in run_ids] == ["COMPLETED"] * 3
+
+
+def test_a_draining_worker_takes_no_message_from_the_others(system):
+    system.environ["AGENT_MANAGER_SHUTDOWN_GRACE"] = "20"
+    system.start("web")
+    system.start("scheduler")
+    worker = system.start("worker")
+    make_slow_agent(system, 8)
+    long = start_run(system, "slow")
+    system.wait_for_status(long, "RUNNING")
+    worker.send_signal(signal.SIGTERM)
+    wait_until(lambda: "drains" in system.logs(), "the drain to begin")
+
+    other = system.start("worker")
+    for _ in range(8):
+        system.wait_for_status(start_run(system, "finance_agent"), "COMPLETED", timeout=3)
+
+    assert other.poll() is None
+    assert system.run(long)["status"] == "RUNNING"
+
+
 def test_a_second_sigterm_does_not_wait_for_the_grace_period(system):
-    system._environ["AGENT_MANAGER_SHUTDOWN_GRACE"] = "60"
+    system.environ["AGENT_MANAGER_SHUTDOWN_GRACE"] = "60"
     system.start("web")
     system.start("scheduler")
     worker = system.start("worker")

@@ -96,6 +96,28 @@ def test_closing_tells_redis_what_has_ended(client, consumer):
     assert client.keys(f"{NAMESPACE}:__acks__*") == []
 
 
+def test_a_draining_broker_fetches_nothing(client, broker, consumer):
+    send(client, "run-1")
+    broker.drain()
+    consumer._freed.set()
+
+    assert next(consumer) is None
+    assert client.lrange(QUEUE, 0, -1) == [b"run-1.0"]
+
+
+def test_what_ended_while_redis_was_away_is_told_when_it_is_back(client, broker, consumer):
+    send(client, "run-1", "run-2")
+    consumer.ack(next(consumer))
+    client_of_broker, broker.client = broker.client, messages.publisher("redis://127.0.0.1:1")
+    with pytest.raises(ConnectionClosed):
+        consumer.close()
+    broker.client = client_of_broker
+
+    broker.consume(RUNS_QUEUE, prefetch=2).close()
+
+    assert client.hkeys(f"{QUEUE}.msgs") == [b"run-2.0"]
+
+
 def test_what_was_not_worked_on_goes_back(client, consumer):
     send(client, "run-1")
 

@@ -2,13 +2,14 @@
 
 import threading
 from datetime import timedelta
+from decimal import Decimal
 
 import pytest
 from factories import NOON, make_run
 from peewee import OperationalError
 from waiting import wait_until
 
-from shared import clock, runs
+from shared import clock, events, runs
 from shared.models import RunEvent
 from shared.settings import Settings
 from shared.states import CANCELLED, COMPLETED, FAILED, QUEUED, RUNNING
@@ -386,3 +387,101 @@ def test_nothing_is_claimed_while_the_database_is_away(runner, monkeypatch, capl
     runner.execute(run.id)
 
     assert runs.get(run.id).status is QUEUED
+
+
+def test_a_run_that_was_claimed_without_the_worker_s_knowing_is_reaped(
+    runner, agent, heartbeat, in_thread
+):
+    working, unknown = make_run(), make_run()
+    agent.does = until_stopped
+    in_thread(runner.execute, working.id)
+    wait_until(lambda: runs.get(working.id).status is RUNNING)
+    first = runs.get(working.id).lease_until
+
+    runs.claim(unknown.id, "worker-1", lease=SETTINGS.run_lease, now=clock.now())
+    wait_until(lambda: runs.get(working.id).lease_until > first)
+    reaped = wait_until(lambda: runs.reap(now=clock.now(), limit=10), timeout=10)
+
+    assert reaped == [(unknown.id, QUEUED)]
+    assert runs.get(working.id).status is RUNNING
+
+
+def test_an_agent_that_ignores_being_stopped_loses_its_run(runner, agent, in_thread):
+    run = make_run(max_attempts=1)
+    proceed = threading.Event()
+    agent.does = lambda message, context: proceed.wait(20) and Result(content="at last")
+    in_thread(runner.execute, run.id)
+    wait_until(lambda: runs.get(run.id).status is RUNNING)
+
+    runs.cancel(run.id, now=clock.now())
+
+    wait_until(lambda: runs.reap(now=clock.now(), limit=1) == [(run.id, CANCELLED)], timeout=15)
+    proceed.set()
+
+
+@pytest.mark.parametrize(
+    "result",
+    [
+        None,
+        Result(content=42),
+        Result(content="", metadata={"when": object()}),
+        Result(content="", metadata={"cost": float("nan")}),
+    ],
+)
+def test_a_result_that_is_none_fails_the_run(runner, agent, result):
+    run = make_run()
+    agent.does = lambda message, context: result
+
+    runner.execute(run.id)
+
+    after = runs.get(run.id)
+    assert (after.status, after.error["code"]) == (FAILED, "AGENT_ERROR")
+
+
+def test_what_a_result_says_of_usage_is_taken_as_far_as_it_can_be_true(runner, agent):
+    run = make_run()
+    agent.does = lambda message, context: Result(
+        content="",
+        model="m\0" * 500,
+        input_tokens=2**40,
+        output_tokens=-1,
+        cost_usd=Decimal("NaN"),
+        metadata={"text": "a\0b\ud800"},
+    )
+
+    runner.execute(run.id)
+
+    after = runs.get(run.id)
+    assert after.status is COMPLETED
+    assert (after.input_tokens, after.output_tokens, after.cost_usd) == (None, None, None)
+    assert "\0" not in after.model
+    assert after.metadata == {"text": "a\ufffdb\ufffd"}
+
+
+def test_events_that_could_not_be_written_are_written_later(runner, agent, monkeypatch):
+    run = make_run()
+    append = events.append
+    failures = iter([OperationalError("gone")])
+
+    def append_sometimes(*arguments, **options):
+        for error in failures:
+            raise error
+        append(*arguments, **options)
+
+    monkeypatch.setattr(events, "append", append_sometimes)
+    agent.does = lambda message, context: (
+        context.report("log", {"text": "a\0"}) or Result(content="")
+    )
+
+    runner.execute(run.id)
+
+    assert RunEvent.get(RunEvent.run == run.id).data == {"text": "a\ufffd"}
+
+
+def test_why_a_run_failed_is_in_the_log(runner, agent, caplog):
+    caplog.set_level("INFO")
+    agent.does = fails(AgentError("Out of ideas."))
+
+    runner.execute(make_run().id)
+
+    assert "FAILED, AGENT_ERROR: Out of ideas." in caplog.text

@@ -2,6 +2,9 @@
 
 import codecs
 import re
+from collections.abc import Mapping
+from math import isfinite
+from typing import Any
 
 # PostgreSQL refuses a text that holds one of these, and so does every system call.
 UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
@@ -61,3 +64,19 @@ def cap(text: str, limit: int) -> str:
     output = Output(limit)
     output.feed(UNSTORABLE.sub(UNFIT, text).encode())
     return output.text()
+
+
+def storable(value: Any) -> Any:
+    """*value*, which must be JSON, without what PostgreSQL cannot store. Raises `TypeError`."""
+    match value:
+        case str():
+            return UNSTORABLE.sub(UNFIT, value)
+        case None | bool() | int():
+            return value
+        case float() if isfinite(value):
+            return value
+        case Mapping():
+            return {storable(str(name)): storable(each) for name, each in value.items()}
+        case list() | tuple():
+            return [storable(each) for each in value]
+    raise TypeError(f"{type(value).__name__} is not JSON.")

@@ -1,0 +1,41 @@
+"""A request's unit of work, on a connection that its thread keeps from one request to the next.
+
+The pool tries a connection whenever it hands it out; to find out by using it is faster.
+"""
+
+from collections.abc import Callable
+
+from flask import Response
+
+from shared import db
+
+
+def unit(serve: Callable[[], Response], *, reads: bool) -> Response:
+    """Serve on the kept connection, or on a new one should its server have been restarted.
+
+    What only *reads* is simply done again. What changes something must not be, so the connection
+    is tried before.
+    """
+    db.proxy.connect(reuse_if_open=True)
+    if not reads and not _answers():
+        _renew()
+    try:
+        return serve()
+    except db.UNREACHABLE:
+        _renew()
+        if not reads:
+            raise
+    return serve()
+
+
+def _answers() -> bool:
+    try:
+        db.execute("SELECT 1")
+    except db.UNREACHABLE:
+        return False
+    return True
+
+
+def _renew() -> None:
+    db.proxy.close()
+    db.proxy.connect()
