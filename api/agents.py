@@ -51,7 +51,6 @@ class Agents(MethodView):
         configuration that names a secret.
         """
         agent_id = fields.pop("id")
-        kinds.get(fields["kind"])
         _demand_for(fields["kind"], fields.get("config", {}))
         with db.transaction():
             agents.create(agent_id, fields, now=clock.now())
@@ -81,7 +80,6 @@ class Agent(MethodView):
         with db.transaction():
             agent = agents.locked(agent_id, version=reading.if_match())
             _demand_for(agent.kind, agent.config)
-            kinds.get(fields["kind"])
             _demand_for(fields["kind"], fields.get("config", agent.config))
             changes = agents.change(agent, fields, now=clock.now())
             if changes:

@@ -55,6 +55,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     api.register_blueprint(health.blp)
     api.register_blueprint(metrics.blp)
     app.register_blueprint(docs.blp)
+    app.register_blueprint(docs.front)
     app.after_request(_secured)
     return app
 

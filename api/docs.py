@@ -2,7 +2,15 @@
 
 from importlib.resources import as_file, files
 
-from flask import Blueprint, Response, make_response, render_template, send_from_directory
+from flask import (
+    Blueprint,
+    Response,
+    make_response,
+    redirect,
+    render_template,
+    send_from_directory,
+    url_for,
+)
 
 # The style sheet of Swagger UI holds its icons; all else that it wants is a file of ours.
 POLICY = (
@@ -11,6 +19,7 @@ POLICY = (
 )
 SWAGGER_UI = files("flask_swagger_ui") / "dist"
 
+front = Blueprint("front", __name__)
 blp = Blueprint(
     "docs",
     __name__,
@@ -18,6 +27,12 @@ blp = Blueprint(
     static_folder="static/docs",
     static_url_path="/static",
 )
+
+
+@front.get("/")
+def door() -> Response:
+    """Show people who come to the front door what there is."""
+    return make_response(redirect(url_for("docs.page")))
 
 
 @blp.get("", strict_slashes=False)

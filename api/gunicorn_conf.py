@@ -14,6 +14,6 @@ worker_class = "gthread"
 threads = min(4, _settings.database_connections)
 keepalive = 30
 graceful_timeout = int(_settings.shutdown_grace.total_seconds())
-loglevel = "warning"
+loglevel = "info"
 # Its control socket would be one more door.
 control_socket_disable = True

@@ -5,9 +5,10 @@ import logging
 from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 
-from flask import Flask, Response
+from flask import Flask, Response, request
 from playhouse.pool import MaxConnectionsExceeded
 from werkzeug.exceptions import HTTPException
+from werkzeug.exceptions import NotFound as NotFoundHere
 
 from shared import db
 from shared.errors import AgentManagerError, Conflict, CronError, Invalid, NotFound, VersionMismatch
@@ -55,7 +56,7 @@ def problem(
     }
     if errors is not None:
         body["errors"] = errors
-    return Response(json.dumps(body), status, headers, content_type=MEDIA_TYPE)
+    return Response(json.dumps(body) + "\n", status, headers, content_type=MEDIA_TYPE)
 
 
 def register(app: Flask) -> None:
@@ -75,7 +76,10 @@ def _ours(error: AgentManagerError) -> Response:
 
 
 def _http(error: HTTPException) -> Response:
-    response = problem(error.code or 500, error.description or "")
+    says = error.description or ""
+    if type(error) is NotFoundHere:
+        says = f"There is nothing at {request.path[:200]}; /api/v1/docs shows what there is."
+    response = problem(error.code or 500, says)
     for name, value in error.get_headers():
         if name != "Content-Type":
             response.headers[name] = value

@@ -32,7 +32,7 @@ def answer(body: Any, status: int = 200, headers: Headers | None = None) -> Resp
 
 
 def _response(text: str, status: int = 200, headers: Headers | None = None) -> Response:
-    return Response(text.encode(), status, headers, content_type="application/json")
+    return Response(f"{text}\n".encode(), status, headers, content_type="application/json")
 
 
 class Renderer:

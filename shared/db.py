@@ -144,7 +144,8 @@ def _postgres(url: str, connections: int) -> Database:
         import psycopg  # noqa: F401
     except ImportError:
         raise SettingsError(
-            "PostgreSQL needs a driver: pip install 'agent-manager[postgres]'."
+            "PostgreSQL needs a driver, which the extra `postgres` brings:"
+            " pip install '.[postgres]'"
         ) from None
     parts = urlsplit(url)
     asked = dict(parse_qsl(parts.query))

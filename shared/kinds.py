@@ -66,7 +66,11 @@ def validate(kind: str, config: Mapping[str, Any]) -> None:
 def flatten(says: object) -> list[str]:
     """Marshmallow's nested messages as a list of sentences."""
     if isinstance(says, dict):
-        return [f"{key}: {text}" for key, inner in says.items() for text in flatten(inner)]
+        return [
+            text if isinstance(key, int) else f"{key}: {text}"
+            for key, inner in says.items()
+            for text in flatten(inner)
+        ]
     if isinstance(says, list):
         return [text for inner in says for text in flatten(inner)]
     return [str(says)]

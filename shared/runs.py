@@ -208,11 +208,15 @@ def retry_later(held: Lease, error: dict[str, str], *, at: datetime, now: dateti
 
 def release(held: Lease, *, now: datetime) -> bool:
     """Put the run that is *held* back, its attempt not counted: its worker is being stopped."""
-    moved: int = (
-        _requeue(now, uncounted=Run.uncounted + 1)
-        .where(*_is_held(held), Run.cancel_requested_at.is_null())
-        .execute()
-    )
+    with db.transaction():
+        moved: int = (
+            _requeue(now, uncounted=Run.uncounted + 1)
+            .where(*_is_held(held), Run.cancel_requested_at.is_null())
+            .execute()
+        )
+        if moved:
+            says = {"message": "Its worker was stopped; this attempt does not count."}
+            events.append(held.run_id, held.attempt, [("put_back", says)], now=now)
     return moved == 1
 
 

@@ -7,7 +7,7 @@ seconds. The README's table is tested against this class.
 
 import dataclasses
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
@@ -56,52 +56,59 @@ class Settings:
     secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
 
     def __post_init__(self) -> None:
-        self._check_urls()
-        for name in ("database_connections", "dispatch_window", "tick_batch", "worker_threads"):
-            self._check_range(name, 1, 100_000)
-        self._check_range("port", 1, 65_535)
-        self._check_range("body_limit", 1024, 1 << 30)
-        self._check_range("output_limit", 1024, 1 << 30)
+        """Raise `SettingsError` with a sentence for each mistake."""
+        mistakes = [*self._wrong_urls(), *self._out_of_range(), *self._contradictions()]
+        if mistakes:
+            raise SettingsError("\n".join(mistakes))
+
+    def _wrong_urls(self) -> Iterator[str]:
+        if _scheme(self.database_url) not in {"sqlite", "postgres", "postgresql"}:
+            yield "DATABASE_URL must begin with sqlite:/// or postgresql:// (or postgres://)."
+        if _scheme(self.redis_url) not in {"redis", "rediss", "unix"}:
+            yield "REDIS_URL must begin with redis://, rediss:// or unix://."
+        for name in ("database_url", "redis_url"):
+            if not _has_sound_port(getattr(self, name)):
+                yield f"{variable(name)}: the port is not a number."
+
+    def _out_of_range(self) -> Iterator[str]:
+        for name, (least, most) in _RANGES.items():
+            if not least <= getattr(self, name) <= most:
+                value = getattr(self, name)
+                yield f"{variable(name)} must be from {least} to {most}, not {value}."
         for each in dataclasses.fields(self):
             value = getattr(self, each.name)
             if isinstance(value, timedelta) and value < timedelta(milliseconds=10):
-                raise SettingsError(f"{variable(each.name)} must be at least 0.01 seconds.")
-        if self.heartbeat_interval * 2 > self.run_lease:
-            raise SettingsError(
-                f"{variable('heartbeat_interval')} must be at most half of {variable('run_lease')}:"
-                " a lease must survive one lost heartbeat."
-            )
-        if self.run_lease < timedelta(seconds=2):
-            raise SettingsError(f"{variable('run_lease')} must be at least 2 seconds.")
+                yield f"{variable(each.name)} must be at least 0.01 seconds."
         if self.log_level not in {"DEBUG", "INFO", "WARNING", "ERROR"}:
-            raise SettingsError(
+            yield (
                 f"{variable('log_level')} must be DEBUG, INFO, WARNING or ERROR,"
                 f" not {self.log_level!r}."
             )
         if self.admin_token and len(self.admin_token) < 20:
-            raise SettingsError(
+            yield (
                 f"{variable('admin_token')} must have at least 20 characters;"
                 " `openssl rand -hex 32` makes a good one."
             )
 
-    def _check_urls(self) -> None:
-        if _scheme(self.database_url) not in {"sqlite", "postgres", "postgresql"}:
-            raise SettingsError(
-                "DATABASE_URL must begin with sqlite:/// or postgresql:// (or postgres://)."
+    def _contradictions(self) -> Iterator[str]:
+        if self.run_lease < timedelta(seconds=2):
+            yield f"{variable('run_lease')} must be at least 2 seconds."
+        if self.heartbeat_interval * 2 > self.run_lease:
+            yield (
+                f"{variable('heartbeat_interval')} must be at most half of"
+                f" {variable('run_lease')}: a lease must survive one lost heartbeat."
             )
-        if _scheme(self.redis_url) not in {"redis", "rediss", "unix"}:
-            raise SettingsError("REDIS_URL must begin with redis://, rediss:// or unix://.")
-        for name in ("database_url", "redis_url"):
-            try:
-                urlsplit(getattr(self, name)).port  # noqa: B018 - it is read to be checked
-            except ValueError:
-                raise SettingsError(f"{variable(name)}: the port is not a number.") from None
 
-    def _check_range(self, name: str, least: int, most: int) -> None:
-        if not least <= getattr(self, name) <= most:
-            raise SettingsError(
-                f"{variable(name)} must be from {least} to {most}, not {getattr(self, name)}."
-            )
+
+_RANGES = {
+    "database_connections": (1, 100_000),
+    "dispatch_window": (1, 100_000),
+    "tick_batch": (1, 100_000),
+    "worker_threads": (1, 100_000),
+    "port": (1, 65_535),
+    "body_limit": (1024, 1 << 30),
+    "output_limit": (1024, 1 << 30),
+}
 
 
 def variable(name: str) -> str:
@@ -116,30 +123,49 @@ def _scheme(url: str) -> str:
         return ""
 
 
+def _has_sound_port(url: str) -> bool:
+    try:
+        urlsplit(url).port  # noqa: B018 - it is read to be checked
+    except ValueError:
+        return False
+    return True
+
+
 def load(environ: Mapping[str, str] | None = None) -> Settings:
     """The settings that *environ* (by default the process's own) asks for.
 
-    Raises `SettingsError` with a sentence for the first variable that is wrong or unknown.
+    Raises `SettingsError` with a sentence for each variable that is wrong or unknown.
     """
     environ = os.environ if environ is None else environ
     known = {variable(each.name): each for each in dataclasses.fields(Settings)}
-    for unknown in environ.keys() - known.keys():
-        if unknown.startswith(PREFIX) and not unknown.startswith(SECRET_PREFIX):
-            raise SettingsError(f"{unknown} is not a setting; see the table in README.md.")
+    mistakes = [
+        f"{name} is not a setting; see the table in README.md."
+        for name in sorted(environ.keys() - known.keys())
+        if name.startswith(PREFIX) and not name.startswith(SECRET_PREFIX)
+    ]
     values: dict[str, Any] = {
-        each.name: _read(name, each.type, environ[name])
-        for name, each in known.items()
-        if environ.get(name, "") != "" and each.name not in {"agent_environment", "secrets"}
-    }
-    return Settings(
-        **values,
-        agent_environment={name: environ[name] for name in _passed_on(environ) if name in environ},
-        secrets={
+        "agent_environment": {
+            name: environ[name] for name in _passed_on(environ) if name in environ
+        },
+        "secrets": {
             name.removeprefix(SECRET_PREFIX): value
             for name, value in environ.items()
             if name.startswith(SECRET_PREFIX)
         },
-    )
+    }
+    for name, each in known.items():
+        if environ.get(name, "") != "" and each.name not in values:
+            try:
+                values[each.name] = _read(name, each.type, environ[name])
+            except SettingsError as error:
+                mistakes.append(str(error))
+    try:
+        settings = Settings(**values)
+    except SettingsError as error:
+        mistakes.append(str(error))
+    if mistakes:
+        raise SettingsError("\n".join(mistakes))
+    return settings
 
 
 def _passed_on(environ: Mapping[str, str]) -> list[str]:

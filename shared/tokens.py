@@ -11,7 +11,7 @@ from uuid import UUID
 
 from shared import db, listing
 from shared.audit import Actor
-from shared.errors import Invalid, NotFound
+from shared.errors import Conflict, Invalid, NotFound
 from shared.ids import uuid7
 from shared.listing import Listing
 from shared.models import ApiToken
@@ -64,14 +64,16 @@ def create(
 
 
 def revoke(token_id: UUID, *, now: datetime) -> None:
-    """Refuse the token from now on. Raises `NotFound`, also if it was revoked before."""
+    """Refuse the token from now on. Raises `NotFound`, or `Conflict` if it was revoked before."""
     revoked: int = (
         ApiToken.update(revoked_at=now)
         .where(ApiToken.id == token_id, ApiToken.revoked_at.is_null())
         .execute()
     )
     if not revoked:
-        raise NotFound("token", token_id)
+        if not ApiToken.select().where(ApiToken.id == token_id).exists():
+            raise NotFound("token", token_id)
+        raise Conflict(f"Token {token_id} has been revoked already.")
 
 
 def get(token_id: UUID) -> Row:

@@ -20,6 +20,7 @@ from dramatiq.errors import ConnectionClosed, DecodeError
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
+from shared.log import Trouble
 from shared.messages import NAMESPACE
 
 logger = logging.getLogger(__name__)
@@ -50,6 +51,7 @@ class WaitingBroker(RedisBroker):
         self.in_hand: set[str] = set()
         self.ended: list[str] = []
         self.draining = False
+        self.trouble = Trouble(logger, "fetch messages from Redis")
 
     def drain(self) -> None:
         """Fetch nothing from now on."""
@@ -85,7 +87,10 @@ class WaitingConsumer(Consumer):
             if not self._fetched:
                 self._fetch()
         except _AWAY as error:
-            raise ConnectionClosed(error) from None
+            self._broker.trouble.begins(error)
+            self._freed.wait(_WAIT_SECONDS)
+            return None
+        self._broker.trouble.ends()
         while self._fetched:
             body = self._fetched.popleft()
             if body is None:

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from marshmallow import fields, pre_load, validate
+from marshmallow import ValidationError, fields, pre_load, validate, validates
 
 from api.schemas.base import (
     CamelSchema,
@@ -15,7 +15,9 @@ from api.schemas.base import (
     without,
 )
 from api.schemas.pages import ListQuerySchema, searched, sorted_by
+from shared import kinds
 from shared.agents import AGENTS
+from shared.errors import Invalid
 
 SLUG = r"[a-z0-9][a-z0-9_-]{0,63}"
 
@@ -48,6 +50,13 @@ class AgentFieldsSchema(CamelSchema):
     max_concurrency = number(
         1, 10_000, "How many of its runs may go on at once; null: any number.", allow_none=True
     )
+
+    @validates("kind")
+    def _is_a_kind(self, value: str, **_: Any) -> None:
+        try:
+            kinds.get(value)
+        except Invalid as error:
+            raise ValidationError(error.fields["kind"]) from None
 
 
 class NewAgentSchema(AgentFieldsSchema):

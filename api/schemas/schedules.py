@@ -2,7 +2,14 @@
 
 from typing import Any
 
-from marshmallow import ValidationError, fields, pre_load, validate, validates_schema
+from marshmallow import (
+    ValidationError,
+    fields,
+    pre_load,
+    validate,
+    validates,
+    validates_schema,
+)
 
 from api.schemas.base import (
     CamelSchema,
@@ -18,6 +25,8 @@ from api.schemas.base import (
     without,
 )
 from api.schemas.pages import ListQuerySchema, searched, sorted_by
+from shared import cron
+from shared.errors import CronError, Invalid
 from shared.schedules import DEFAULTS, SCHEDULES
 from shared.states import CatchUp, Overlap, RunStatus
 from shared.wire import camel
@@ -81,6 +90,21 @@ class NewScheduleSchema(CamelSchema):
         default = DEFAULTS.get(field_name)
         if type(self) is NewScheduleSchema and default is not None:
             field_obj.metadata = {**field_obj.metadata, "default": default}
+
+    @validates("cron_expression")
+    def _is_an_expression(self, value: str | None, **_: Any) -> None:
+        try:
+            if value is not None:
+                cron.parse(value)
+        except CronError as error:
+            raise ValidationError(str(error)) from None
+
+    @validates("timezone")
+    def _is_a_zone(self, value: str, **_: Any) -> None:
+        try:
+            cron.load_zone(value)
+        except Invalid as error:
+            raise ValidationError(error.fields["timezone"]) from None
 
     @validates_schema(pass_original=True, skip_on_field_errors=False)
     def _fires(self, _: Any, asked: dict[str, Any], partial: bool, **__: Any) -> None:

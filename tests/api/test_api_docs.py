@@ -106,3 +106,11 @@ def test_nothing_else_is_served(client: FlaskClient, path: str) -> None:
     response = client.get(f"{DOCS}/{path}")
 
     assert response.status_code == 404
+
+
+def test_the_front_door_leads_to_the_page(settings):
+    with serving(settings) as client:
+        response = client.get("/")
+
+    assert response.status_code == 302
+    assert response.headers["Location"] == "/api/v1/docs"

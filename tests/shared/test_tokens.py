@@ -6,7 +6,7 @@ import pytest
 from factories import NOON
 
 from shared import tokens
-from shared.errors import Invalid, NotFound
+from shared.errors import Conflict, Invalid
 from shared.models import ApiToken
 from shared.states import Role
 from shared.tokens import Doorkeeper
@@ -57,7 +57,7 @@ def test_a_revoked_token_is_refused_within_a_second():
     tokens.revoke(token_id, now=NOON)
 
     assert doorkeeper.authenticate(token, now=NOON + SECOND) is None
-    with pytest.raises(NotFound):
+    with pytest.raises(Conflict):
         tokens.revoke(token_id, now=NOON)
 
 

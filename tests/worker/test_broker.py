@@ -153,13 +153,21 @@ def test_a_message_that_dramatiq_itself_sends_is_understood(broker, consumer):
     consumer.nack(message)
 
 
-def test_a_redis_that_is_away_is_said_in_dramatiq_s_words():
-    broker = WaitingBroker("redis://127.0.0.1:1/0")
+def test_a_redis_that_is_away_is_waited_for_and_said_once(client, broker, consumer, caplog):
+    caplog.set_level("INFO")
+    consumer._freed.set()
 
-    with pytest.raises(ConnectionClosed):
-        next(broker.consume(RUNS_QUEUE))
+    def away(*_):
+        raise redis.ConnectionError("gone")
 
-    assert isinstance(broker.client, redis.Redis)
+    broker.do_fetch = away
+    assert (next(consumer), next(consumer)) == (None, None)
+    del broker.do_fetch
+    send(client, "run-1")
+
+    assert next(consumer).args == ("run-1",)
+    assert caplog.text.count("cannot fetch messages from Redis") == 1
+    assert "can fetch messages from Redis again" in caplog.text
 
 
 def test_there_is_no_queue_of_delayed_messages(broker):
