@@ -3,6 +3,7 @@
 import secrets
 import threading
 from datetime import datetime
+from random import getrandbits
 from uuid import UUID
 
 _VERSION_7 = 0x7 << 76
@@ -25,7 +26,7 @@ class _Sequence:
         """The next one for *millis* since the epoch, as a number."""
         with self._lock:
             if millis == self._millis:
-                self._noise = (self._noise + 1 + secrets.randbits(32)) & _NOISE
+                self._noise = (self._noise + 1 + getrandbits(32)) & _NOISE
             else:
                 # Half of the range is left for those to come.
                 self._millis, self._noise = millis, secrets.randbits(73)
