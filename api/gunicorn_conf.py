@@ -7,7 +7,9 @@ from shared.settings import environment, load
 _settings = load()
 _CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
-bind = f"{_settings.host}:{_settings.port}"
+# An IPv6 address stands in brackets.
+_host = f"[{_settings.host}]" if ":" in _settings.host else _settings.host
+bind = f"{_host}:{_settings.port}"
 # As Heroku and gunicorn itself spell it.
 workers = int(environment().get("WEB_CONCURRENCY") or min(_CORES, 4))
 worker_class = "gthread"

@@ -9,7 +9,13 @@ from benchmarks.stage import Kind, Stage
 from benchmarks.table import goal, progress, show
 from benchmarks.ticking import Idle, Storm
 
-TIMES_BARE = 1.5
+# One and a half times what a bare reference took on the machine on which the goals were set.
+GOAL_SECONDS = {
+    (Kind.SQLITE, 10_000): 0.5,
+    (Kind.SQLITE, 100_000): 6.5,
+    (Kind.POSTGRES, 10_000): 1.0,
+    (Kind.POSTGRES, 100_000): 11.0,
+}
 PEAK_MIB = 80
 IDLE_MS = 3.0
 # How many the others are given, and how long: they are slow.
@@ -26,7 +32,8 @@ def run(stage: Stage, kinds: list[Kind], counts: list[int]) -> None:
         for count in counts:
             bare = _bare(stage, kind, count)
             ours, quiet = _ours(stage, kind, count)
-            rows = [_row_of_ours(ours, bare), _row("bare reference", bare, bare)]
+            wanted = GOAL_SECONDS.get((kind, count))
+            rows = [_row_of_ours(ours, bare, wanted), _row("bare reference", bare, bare)]
             if count <= OTHERS_COUNT:
                 rows += _rows_of_others(stage, kind, count, bare)
             show(f"{count:,} schedules due in one minute, {kind}", _HEADINGS, rows)
@@ -68,11 +75,10 @@ def _rows_of_others(stage: Stage, kind: Kind, count: int, bare: Storm) -> Iterat
     yield _row("huey, Redis only, no record", storm, bare)
 
 
-def _row_of_ours(ours: Storm, bare: Storm) -> list[str]:
-    goals = (
-        goal(ours.seconds <= TIMES_BARE * bare.seconds, f"{TIMES_BARE} x bare"),
-        goal(ours.peak_mib < PEAK_MIB, f"{PEAK_MIB} MiB"),
-    )
+def _row_of_ours(ours: Storm, bare: Storm, wanted: float | None) -> list[str]:
+    goals = [goal(ours.peak_mib < PEAK_MIB, f"{PEAK_MIB} MiB")]
+    if wanted is not None:
+        goals.insert(0, goal(ours.seconds <= wanted, f"{wanted:g} s"))
     return _row("Agent Manager", ours, bare, ", ".join(goals))
 
 
