@@ -12,10 +12,10 @@ from typing import Any, NamedTuple
 from uuid import UUID
 
 from shared import cron, db, new_runs, policy
+from shared.attempts import failure
 from shared.db import stamp
 from shared.dispatch import Outgoing
 from shared.ids import uuid7_hex
-from shared.runs import failure
 from shared.states import QUEUED, CatchUp, Overlap
 
 logger = logging.getLogger(__name__)

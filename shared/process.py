@@ -50,15 +50,8 @@ class StopFlag:
         """Whether the process is to end."""
         return self.signals > 0
 
-    def wake(self) -> None:
-        """End a `wait` from another thread, without raising the flag."""
-        try:
-            os.write(self._writer, b"\0")
-        except BlockingIOError:
-            return  # Full of wake-ups already.
-
     def wait(self, seconds: float) -> bool:
-        """Sleep for *seconds*, or until a signal or `wake`. True: the process is to end."""
+        """Sleep for *seconds*, or until a signal. True: the process is to end."""
         if not self.signals:
             readable, _, _ = select.select([self._reader], [], [], max(seconds, 0))
             if readable:

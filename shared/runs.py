@@ -1,20 +1,17 @@
-"""The changes of runs. Every move is one guarded UPDATE whose row count is the answer.
-
-`new` makes rows, from a statement that selects the snapshot; the moves are those of
-`shared.states.MOVES`.
+"""The moves of runs (`shared.states.MOVES`): each is one guarded UPDATE, whose row count is the
+answer. `shared.new_runs` makes runs, `shared.history` reads them.
 """
 
 import json
 from collections.abc import Collection
-from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from decimal import Decimal
-from typing import Any, NamedTuple
+from typing import Any
 from uuid import UUID
 
 from peewee import SQL, Case
 
 from shared import db, events, policy
+from shared.attempts import Claimed, Held, Lease, Outcome, failure
 from shared.db import stamp
 from shared.errors import Conflict, NotFound
 from shared.models import Run
@@ -33,46 +30,11 @@ from shared.states import (
 _IS_RUNNING = Run.status == SQL("'RUNNING'")
 
 
-@dataclass(frozen=True)
-class Lease:
-    """The right to work on one attempt at a run. The attempt is the fence of every write."""
-
-    run_id: UUID
-    attempt: int
-
-
-@dataclass(frozen=True, kw_only=True)
-class Outcome:
-    """What came of an attempt that ended its run."""
-
-    status: RunStatus
-    content: str | None = None
-    error: dict[str, str] | None = None
-    model: str | None = None
-    input_tokens: int | None = None
-    output_tokens: int | None = None
-    cost_usd: Decimal | None = None
-    metadata: dict[str, Any] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class Held:
-    """What the database says of a run that a worker holds."""
-
-    lease: Lease
-    cancel_requested: bool
-
-
 class RunEnded(Conflict):
     """The run has ended, and an ended run never changes."""
 
     def __init__(self, run_id: UUID, status: RunStatus) -> None:
         super().__init__(f"Run {run_id} has already ended: {status}.")
-
-
-def failure(code: ErrorCode, says: str) -> dict[str, str]:
-    """An error as a run's record shows it."""
-    return {"code": code.value, "message": says}
 
 
 def get(run_id: UUID) -> Run:
@@ -81,23 +43,6 @@ def get(run_id: UUID) -> Run:
     if run is None:
         raise NotFound("run", run_id)
     return run
-
-
-class Claimed(NamedTuple):
-    """A run as the worker that claimed it needs it: whose it is, and its orders."""
-
-    id: UUID
-    attempt: int
-    uncounted: int
-    agent_id: str
-    schedule_id: UUID | None
-    scheduled_for: datetime | None
-    kind: str
-    config: dict[str, Any]
-    message: str
-    timeout_seconds: int
-    max_attempts: int
-    retry_backoff_seconds: int
 
 
 # The two statements that every run costs. Peewee would take longer to spell them than they take.

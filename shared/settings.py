@@ -21,8 +21,6 @@ UNPREFIXED = frozenset({"database_url", "redis_url", "port"})
 # What a child process needs to find programs, files and its language; nothing that can be a secret.
 AGENT_ENVIRONMENT = ("PATH", "HOME", "LANG", "LC_ALL", "TZ", "TMPDIR", "SSL_CERT_FILE")
 
-SECOND = timedelta(seconds=1)
-
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:

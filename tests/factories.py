@@ -5,8 +5,8 @@ from typing import Any
 from uuid import UUID, uuid4
 
 from shared import due, new_runs
+from shared.attempts import Lease
 from shared.models import Agent, Run, Schedule
-from shared.runs import Lease
 from shared.states import QUEUED, RUNNING, RunStatus, Trigger
 
 NOON = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)

@@ -13,8 +13,8 @@ from typing import Any, cast
 from marshmallow import ValidationError
 
 from shared import kinds
+from shared.attempts import Claimed, Outcome, failure
 from shared.errors import Invalid
-from shared.runs import Claimed, Outcome, failure
 from shared.settings import Settings
 from shared.states import CANCELLED, COMPLETED, FAILED, ErrorCode
 from worker.agents.output import cap, storable

@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 
 from shared import clock, db, processes, runs
+from shared.attempts import Held, Lease
 from shared.log import Trouble
-from shared.runs import Lease
 from worker.agents.stop import Stop, StopReason
 from worker.reporter import Reporter
 
@@ -152,7 +152,7 @@ class Heartbeat:
             for work in works:
                 self._write_events(work)
 
-    def _heed(self, works: list[Work], held: list[runs.Held]) -> None:
+    def _heed(self, works: list[Work], held: list[Held]) -> None:
         cancelled = {each.lease: each.cancel_requested for each in held}
         for work in works:
             if work.lease not in cancelled:

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any
 
 from shared import db, events
-from shared.runs import Lease
+from shared.attempts import Lease
 from worker.agents.output import storable
 
 _MOST_EVENTS = 1000

@@ -6,8 +6,8 @@ from datetime import datetime, timedelta
 from uuid import UUID
 
 from shared import clock, db, runs
+from shared.attempts import Claimed, Lease, Outcome
 from shared.log import Trouble
-from shared.runs import Claimed, Lease, Outcome
 from shared.settings import Settings
 from shared.states import CANCELLED, FAILED
 from worker.agents.stop import StopReason

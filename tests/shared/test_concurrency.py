@@ -12,9 +12,9 @@ from factories import LEASE, MINUTE, NOON, held, make_agent, make_run, make_sche
 from waiting import wait_until
 
 from shared import agents, db, messages, runs, schedules
+from shared.attempts import Outcome
 from shared.dispatch import Dispatcher
 from shared.models import Run
-from shared.runs import Outcome
 from shared.states import CANCELLED, COMPLETED, QUEUED, RUNNING
 
 pytestmark = [

@@ -8,6 +8,7 @@ import redis
 from factories import LEASE, MINUTE, NOON, make_agent, make_run, status_of
 
 from shared import messages, runs
+from shared.attempts import Lease, Outcome
 from shared.dispatch import Dispatcher
 from shared.models import Run
 from shared.states import COMPLETED, QUEUED
@@ -191,7 +192,7 @@ def test_a_place_is_free_again_when_a_run_ends(dispatcher, client):
     claimed = claim(first)
     assert dispatcher.dispatch(NOON) == 0
 
-    runs.finish(runs.Lease(claimed.id, 1), runs.Outcome(status=COMPLETED), now=NOON)
+    runs.finish(Lease(claimed.id, 1), Outcome(status=COMPLETED), now=NOON)
 
     assert dispatcher.dispatch(NOON) == 1
 
@@ -226,7 +227,7 @@ def test_a_stale_message_cannot_get_around_the_limit(dispatcher, client):
     dispatcher.dispatch(NOON)
     (run_hex,) = sent(client)
     claimed = claim(run_hex)
-    runs.release(runs.Lease(claimed.id, 1), now=NOON)
+    runs.release(Lease(claimed.id, 1), now=NOON)
 
     assert claim(run_hex) is None
     assert status_of(claimed.id) is QUEUED

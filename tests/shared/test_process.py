@@ -51,27 +51,6 @@ def test_a_raised_flag_is_not_waited_for():
         assert clock.monotonic() - started < 10
 
 
-def test_a_wake_ends_the_wait_without_raising_the_flag():
-    with StopFlag() as stop:
-        started = clock.monotonic()
-        Thread(target=stop.wake).start()
-
-        told = stop.wait(30)
-
-        assert not told
-        assert clock.monotonic() - started < 10
-
-
-def test_more_wakes_than_anybody_listens_to_do_no_harm():
-    with StopFlag() as stop:
-        for _ in range(100_000):
-            stop.wake()
-
-        told = stop.wait(0)
-
-        assert not told
-
-
 def test_a_wait_without_a_signal_ends_by_itself():
     with StopFlag() as stop:
         told = stop.wait(0.001)

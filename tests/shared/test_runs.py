@@ -7,9 +7,10 @@ import pytest
 from factories import LEASE, NOON, held, make_run, make_schedule, settle, status_of
 
 from shared import runs
+from shared.attempts import Lease, Outcome
 from shared.errors import Conflict, NotFound
 from shared.models import Run, RunEvent
-from shared.runs import Lease, Outcome, RunEnded
+from shared.runs import RunEnded
 from shared.states import (
     ACTIVE,
     CANCELLED,
