@@ -181,7 +181,8 @@ def test_a_released_run_can_be_claimed_at_once_and_its_attempt_does_not_count():
 
     after = runs.get(run.id)
     assert (after.status, after.attempt, after.uncounted) == (QUEUED, 1, 1)
-    assert after.available_at == NOON
+    assert (after.available_at, after.queued_at) == (NOON, NOON)
+    assert RunEvent.get(RunEvent.run == run.id).type == "put_back"
 
 
 @pytest.mark.parametrize("move", ["retry", "release"])
@@ -288,6 +289,15 @@ def test_a_paused_run_goes_on():
 
     after = runs.get(run.id)
     assert (after.status, after.available_at, after.dispatches) == (QUEUED, LATER, 0)
+
+
+def test_a_paused_run_goes_on_even_if_its_attempts_were_spent():
+    run = make_run(status=PAUSED, attempt=1, max_attempts=1)
+
+    runs.resume(run.id, now=NOON)
+    Run.update(dispatches=1).execute()
+
+    assert claim(run) is not None
 
 
 @pytest.mark.parametrize("status", sorted(ACTIVE - {PAUSED}))
