@@ -150,7 +150,7 @@ class Heartbeat:
                 held = runs.held_by(self._worker)
             self._heed(works, held)
             for work in works:
-                self._write_events(work)
+                work.reporter.write(clock.now())
 
     def _heed(self, works: list[Work], held: list[Held]) -> None:
         cancelled = {each.lease: each.cancel_requested for each in held}
@@ -159,15 +159,6 @@ class Heartbeat:
                 self._lose(work)
             elif cancelled[work.lease]:
                 self._stop(work, StopReason.CANCELLED)
-
-    def _write_events(self, work: Work) -> None:
-        try:
-            work.reporter.write(clock.now())
-        except db.UNREACHABLE:
-            raise
-        except Exception:
-            # One run's events must not keep the leases of the others from being renewed.
-            logger.exception("run %s: an event could not be written", work.lease.run_id)
 
     def stop_overdue(self) -> None:
         """Stop the agents whose time is up, or whose lease nobody could renew in time.

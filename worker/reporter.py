@@ -1,5 +1,6 @@
 """The events that an agent reports: gathered, bounded, written now and then."""
 
+import logging
 import threading
 from collections.abc import Mapping
 from datetime import datetime
@@ -8,6 +9,8 @@ from typing import Any
 from shared import db, events
 from shared.attempts import Lease
 from worker.agents.output import storable
+
+logger = logging.getLogger(__name__)
 
 _MOST_EVENTS = 1000
 _LONGEST_TYPE = 64
@@ -33,13 +36,23 @@ class Reporter:
             self._pending.append((type[:_LONGEST_TYPE], storable(data)))
 
     def write(self, now: datetime) -> None:
-        """Write what has been reported since the last time; nothing, if the run is lost."""
+        """Write what has been reported since the last time; nothing, if the run is lost.
+
+        What cannot be written at all is dropped: it must cost neither this run its result, nor
+        the other runs of the process their leases. Raises one of `shared.db.UNREACHABLE`.
+        """
         # One at a time: each numbers its events after those that are there.
         with self._writing:
             with self._lock:
                 pending = list(self._pending)
-            if pending:
+            if not pending:
+                return
+            try:
                 with db.connection():
                     events.append(self._lease.run_id, self._lease.attempt, pending, now=now)
-                with self._lock:
-                    del self._pending[: len(pending)]
+            except db.UNREACHABLE:
+                raise
+            except Exception:
+                logger.exception("run %s: %d events dropped", self._lease.run_id, len(pending))
+            with self._lock:
+                del self._pending[: len(pending)]

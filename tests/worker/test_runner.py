@@ -478,6 +478,23 @@ def test_events_that_could_not_be_written_are_written_later(runner, agent, monke
     assert RunEvent.get(RunEvent.run == run.id).data == {"text": "a\ufffd"}
 
 
+def test_an_event_that_cannot_be_written_costs_the_run_nothing(runner, agent, monkeypatch, caplog):
+    run = make_run()
+
+    def refuse(*_, **__):
+        raise ValueError("refused")
+
+    monkeypatch.setattr(events, "append", refuse)
+    agent.does = lambda message, context: (
+        context.report("log", {"text": "x"}) or Result(content="42")
+    )
+
+    runner.execute(run.id)
+
+    assert (runs.get(run.id).status, runs.get(run.id).content) == (COMPLETED, "42")
+    assert "1 events dropped" in caplog.text
+
+
 def test_why_a_run_failed_is_in_the_log(runner, agent, caplog):
     caplog.set_level("INFO")
     agent.does = fails(AgentError("Out of ideas."))
