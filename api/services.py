@@ -7,7 +7,7 @@ from uuid import UUID
 
 from flask import current_app
 
-from shared import clock, db
+from shared import clock, db, failpoints
 from shared.dispatch import Dispatcher
 from shared.settings import Settings
 from shared.tokens import Doorkeeper
@@ -27,6 +27,7 @@ class Services:
 
     def dispatch(self, run_id: UUID) -> None:
         """Send a run that was just committed. What fails here is left to the scheduler."""
+        failpoints.reach("api.before_dispatch")
         try:
             self.dispatcher.at_once(run_id, clock.now())
         except db.UNREACHABLE as error:

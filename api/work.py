@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from flask import Response
 
-from shared import db
+from shared import db, failpoints
 
 
 def unit(serve: Callable[[], Response], *, reads: bool) -> Response:
@@ -20,12 +20,15 @@ def unit(serve: Callable[[], Response], *, reads: bool) -> Response:
     if not reads and not _answers():
         _renew()
     try:
-        return serve()
+        response = serve()
     except db.UNREACHABLE:
         _renew()
         if not reads:
             raise
-    return serve()
+        return serve()
+    if not reads:
+        failpoints.reach("api.after_commit")
+    return response
 
 
 def _answers() -> bool:

@@ -3,7 +3,8 @@
 import logging
 from datetime import datetime
 
-from shared import runs
+from shared import runs, tally
+from shared.tally import Count
 
 logger = logging.getLogger(__name__)
 
@@ -17,6 +18,7 @@ def reap(now: datetime) -> int:
         lost = runs.reap(now=now, limit=_AT_ONCE)
         for run_id, status in lost:
             logger.warning("run %s reaped: its lease ran out, now %s", run_id, status)
+        tally.add(Count.LOST_LEASES, len(lost))
         reaped += len(lost)
         if len(lost) < _AT_ONCE:
             return reaped

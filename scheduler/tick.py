@@ -5,7 +5,7 @@ from datetime import datetime
 
 import redis
 
-from shared import clock, db, due
+from shared import clock, db, due, failpoints
 from shared.dispatch import Dispatcher
 
 logger = logging.getLogger(__name__)
@@ -33,8 +33,13 @@ def tick(now: datetime, dispatcher: Dispatcher, *, batch: int) -> int:
 def _settle(now: datetime, dispatcher: Dispatcher, batch: int, memo: due.Memo) -> int:
     taken = 0
     try:
-        with dispatcher.outgoing(now) as outgoing, db.transaction():
-            taken = due.settle(now, limit=batch, memo=memo, outgoing=outgoing)
+        with dispatcher.outgoing(now) as outgoing:
+            with db.transaction():
+                failpoints.reach("scheduler.before_insert")
+                taken = due.settle(now, limit=batch, memo=memo, outgoing=outgoing)
+                failpoints.reach("scheduler.before_commit")
+            failpoints.reach("scheduler.after_commit")
+        failpoints.reach("scheduler.after_send")
     except redis.RedisError as error:
         # They are recorded; the next dispatch sends them.
         logger.warning("runs left to be dispatched: %s", error)

@@ -79,6 +79,7 @@ class Schedule(Record):
     max_attempts = IntegerField(default=3)
     retry_backoff_seconds = IntegerField(default=30)
     priority = IntegerField(default=5)
+    keep_last = IntegerField(null=True)
     tags: "Field[list[str]]" = JSONField(default=list)
     description = TextField(default="")
     error = TextField(null=True)
@@ -96,6 +97,7 @@ class Schedule(Record):
             # It recurs or it happens once; there is no third way, nor both.
             Check("(cron_expression IS NULL) <> (run_at IS NULL)", "schedule_when"),
             Check("max_attempts > 0", "schedule_max_attempts"),
+            Check("keep_last > 0", "schedule_keep_last"),
             # What is deleted never fires.
             Check("deleted_at IS NULL OR NOT enabled", "schedule_deleted"),
         )
@@ -186,13 +188,23 @@ class Run(Record):
         )
 
 
-# Dispatch reads what is queued, the most urgent first.
+# Dispatch reads the lines that queued runs wait in: one for each agent and priority.
 Run.add_index(
     Run.index(
-        Run.priority.desc(),
-        Run.dispatch_at,
+        Run.agent_id,
+        Run.priority,
+        Run.available_at,
         name="run_queued",
         where=Run.status == RunStatus.QUEUED,
+        safe=False,
+    )
+)
+# A run that was sent has taken one of its agent's places.
+Run.add_index(
+    Run.index(
+        Run.agent_id,
+        name="run_sent",
+        where=(Run.status == RunStatus.QUEUED) & (Run.dispatches > 0),
         safe=False,
     )
 )
@@ -234,6 +246,8 @@ class Worker(Record):
     version = TextField()
     started_at: "Field[datetime]" = UtcDateTimeField()
     heartbeat_at: "Field[datetime]" = UtcDateTimeField()
+    threads_alive = IntegerField(null=True)
+    consumers_alive = IntegerField(null=True)
     stopped_at: "Field[datetime | None]" = UtcDateTimeField(null=True)
 
 
@@ -248,6 +262,14 @@ class Scheduler(Record):
     last_tick_at: "Field[datetime | None]" = UtcDateTimeField(null=True)
     last_tick_ms = IntegerField(null=True)
     stopped_at: "Field[datetime | None]" = UtcDateTimeField(null=True)
+
+
+class Tally(Record):
+    """What a process has counted (`shared.tally`)."""
+
+    process_id = CharField(primary_key=True, max_length=128)
+    counts: "Field[dict[str, int]]" = JSONField()
+    updated_at: "Field[datetime]" = UtcDateTimeField()
 
 
 class ApiToken(Record):
@@ -288,4 +310,4 @@ for _made in (Schedule, Run):
         )
     )
 
-TABLES = (Agent, Schedule, Run, RunEvent, Worker, Scheduler, ApiToken, AuditEvent)
+TABLES = (Agent, Schedule, Run, RunEvent, Worker, Scheduler, Tally, ApiToken, AuditEvent)

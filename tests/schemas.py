@@ -6,7 +6,7 @@ from typing import Any
 from peewee import Database, SqliteDatabase
 
 HISTORY = "schema_migration"
-CHECK = re.compile(r"CONSTRAINT (\w+) CHECK (.*?)(?=, CONSTRAINT|\)$)")
+CHECK = re.compile(r"CONSTRAINT (\w+) CHECK (.*?)(?=, (?:\w+ \w+ )?CONSTRAINT|\)$)")
 
 POSTGRES_COLUMNS = """
     SELECT attname, format_type(atttypid, atttypmod), attnotnull, pg_get_expr(adbin, adrelid)
@@ -71,4 +71,4 @@ def _plain(sql: str) -> str:
     """*sql* with one way of spacing, and of quoting names and whole conditions."""
     sql = " ".join(sql.replace('"', "").split())
     sql = sql.replace("( ", "(").replace(" )", ")")
-    return re.sub(r" WHERE \((.*)\)$", r" WHERE \1", sql)
+    return re.sub(r" WHERE \(([^()]*)\)$", r" WHERE \1", sql)

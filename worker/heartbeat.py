@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
 
-from shared import clock, db, processes, runs
+from shared import clock, db, failpoints, processes, runs, tally
 from shared.attempts import Held, Lease
 from shared.log import Trouble
 from worker.agents.stop import Stop, StopReason
@@ -130,11 +130,13 @@ class Heartbeat:
 
     def _beat(self) -> None:
         """Renew all leases, with one statement, and tell that this process is alive."""
+        failpoints.reach("worker.heartbeat")
         moment = clock.monotonic()
         works = [work for work in self._holding() if moment < min(work.lease_ends, work.given_up)]
         with db.connection():
             now, moment = clock.now(), clock.monotonic()
             processes.worker_seen(self._worker, now=now)
+            tally.save(self._worker, now=now)
             run_ids = [work.lease.run_id for work in works]
             held = runs.renew(self._worker, run_ids, until=now + self._lease) if works else []
         for work in works:

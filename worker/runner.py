@@ -5,11 +5,12 @@ import time
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from shared import clock, db, runs
+from shared import clock, db, failpoints, runs, tally
 from shared.attempts import Claimed, Lease, Outcome
 from shared.log import Trouble
 from shared.settings import Settings
 from shared.states import CANCELLED, FAILED
+from shared.tally import Count
 from worker.agents.stop import StopReason
 from worker.attempt import Attempt, Retryable, Verdict
 from worker.heartbeat import Heartbeat
@@ -36,6 +37,7 @@ class Runner:
 
     def execute(self, run_id: UUID) -> None:
         """Execute a run, if it is still to be had: another delivery may have claimed it."""
+        failpoints.reach("worker.before_claim")
         try:
             with db.connection():
                 now, since = clock.now(), clock.monotonic()
@@ -44,12 +46,15 @@ class Runner:
                     return
                 run = runs.claim(run_id, self._worker, lease=self._settings.run_lease, now=now)
                 if run is None:
+                    tally.add(Count.DUPLICATE_DELIVERIES)
                     return
                 previous_success = runs.previous_success(run)
         except db.UNREACHABLE as error:
             # If it was claimed all the same, nobody renews its lease.
+            tally.add(Count.DATABASE_RETRIES)
             logger.error("run %s left to be dispatched again: %s", run_id, error)
             return
+        failpoints.reach("worker.after_claim")
         held = Lease(run.id, run.attempt)
         logger.info("run %s claimed: attempt %d of agent %s", run.id, run.attempt, run.agent_id)
         reporter = Reporter(held)
@@ -58,8 +63,11 @@ class Runner:
         with self._heartbeat.keeping(held, timeout, reporter, since=since) as work:
             verdict = attempt.make(work.stop, reporter.report, clock.now())
             work.agent_ended = True
+            failpoints.reach("worker.before_finish")
             became = self._record(run, held, verdict, reporter)
+            failpoints.reach("worker.after_finish")
         if became is None:
+            tally.add(Count.LATE_WRITES_REFUSED)
             logger.warning("run %s was no longer ours; what came of it is dropped", run.id)
         else:
             logger.info("run %s %s", run.id, became)
@@ -77,6 +85,7 @@ class Runner:
             except db.UNREACHABLE as error:
                 # Should the lease run out meanwhile, the fence keeps this from being written.
                 self._trouble.begins(error)
+                tally.add(Count.DATABASE_RETRIES)
                 time.sleep(_TRY_AGAIN_SECONDS)
             else:
                 self._trouble.ends()
