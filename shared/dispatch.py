@@ -8,18 +8,19 @@ could not be sent is marked as unsent. Sending twice is harmless, for only one c
 import json
 import logging
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from operator import itemgetter
-from typing import Any
 from uuid import UUID
 
 import redis
 
-from shared import db, messages
+from shared import db, lines, messages, processes, tally, turns
 from shared.db import stamp
 from shared.messages import Sending
+from shared.tally import Count
+from shared.window import Window
 
 logger = logging.getLogger(__name__)
 
@@ -50,30 +51,54 @@ class Outgoing:
 
 
 class Dispatcher:
-    """Sends queued runs, as many as the window leaves room for."""
+    """Sends queued runs, as many as there is room for."""
 
     def __init__(self, client: redis.Redis, *, window: int, resend_after: timedelta) -> None:
         self._client = client
-        self._window = window
+        self._window = Window(window)
         self._resend_after = resend_after
-        # What is known of Redis without asking: none, until it has been.
-        self._room = 0
+        self._latest_resend = max(resend_after, _RESEND_AT_LEAST_EVERY)
+        self._given = 0
+        # Until Redis has answered, nobody waits for it.
+        self._away = True
 
     def dispatch(self, now: datetime) -> int:
-        """Send what may go at *now*, the most urgent first; how many were sent.
+        """Send what may go at *now*, in the order of `shared.turns`; how many were sent.
 
         Raises `redis.RedisError` when Redis cannot be reached; then all is as before.
         """
-        return self._choose_and_send(now, None)
+        waiting, room = self._look(now)
+        sendings: list[Sending] = []
+        if room:
+            with db.transaction():
+                unclaimed = lines.unclaimed(now, room, within=self._latest_resend)
+                sendings = self._marked(unclaimed, now)
+                if len(sendings) < room:
+                    sendings += self._marked(self._chosen(now, room - len(sendings)), now)
+            self._send(sendings, now)
+        self._window.looked(waiting=waiting, full=len(sendings) >= room)
+        return len(sendings)
+
+    def next_look(self, interval: timedelta) -> timedelta:
+        """When to dispatch again: after *interval*, or sooner where runs were left behind."""
+        if self._window.starved:
+            return interval / 50
+        return interval / 10 if self._window.crowded else interval
 
     @contextmanager
     def outgoing(self, now: datetime) -> Iterator[Outgoing]:
         """Something to fill in a transaction, which is to be committed within the block.
 
-        It has the room that the last dispatch left. Raises `redis.RedisError` at the end of the
+        It has no room while others wait for theirs. Raises `redis.RedisError` at the end of the
         block if what was taken could not be sent; then it is marked as unsent.
         """
-        outgoing = Outgoing(self._room, now + self._resend_after)
+        room = 0
+        if not self._away and not self._window.crowded:
+            try:
+                _, room = self._look(now)
+            except redis.RedisError as error:
+                logger.warning("runs left to be dispatched: %s", error)
+        outgoing = Outgoing(room, now + self._resend_after)
         yield outgoing
         self._send(outgoing.sendings(), now)
 
@@ -83,42 +108,80 @@ class Dispatcher:
         Never raises because of Redis: the scheduler sends what this leaves behind.
         """
         try:
-            self._choose_and_send(now, run_id)
+            _, room = self._look(now)
+            if room:
+                with db.transaction():
+                    sendings = self._marked(lines.only(run_id, now), now)
+                self._send(sendings, now)
         except redis.RedisError as error:
             logger.warning("run %s left to the scheduler to dispatch: %s", run_id, error)
 
-    def _choose_and_send(self, now: datetime, only: UUID | None) -> int:
-        self._room = self._window - messages.waiting(self._client)
-        if self._room <= 0:
-            return 0
-        with db.transaction():
-            sendings = _unlimited(now, self._room, only)
-            sendings += _limited(now, self._room - len(sendings), only)
-            self._mark_sent(sendings, now)
-        self._send(sendings, now)
-        return len(sendings)
+    def _look(self, now: datetime) -> tuple[int, int]:
+        """How many messages wait to be fetched, and how many more may be sent."""
+        self._away = True
+        waiting = messages.waiting(self._client)
+        self._away = False
+        with db.connection():
+            free_threads = processes.free_threads(now)
+        return waiting, self._window.room(waiting=waiting, free_threads=free_threads)
+
+    def _chosen(self, now: datetime, room: int) -> list[Sending]:
+        heads = lines.heads()
+        most = {each.agent_id: each.most for each in heads if each.most is not None}
+        # An agent that somebody else has locked is left to the next dispatch, which is soon.
+        passed_by = most.keys() - lines.locked(most)
+        heads = [each for each in heads if each.agent_id not in passed_by]
+        if not heads:
+            return []
+        under_way = lines.under_way()
+        chosen = turns.choose(
+            lines.ready(heads, now, at_most=room),
+            room,
+            under_way=under_way,
+            most=most,
+            given=self._given,
+        )
+        self._given += len(chosen)
+        return [Sending(run_id, 0) for run_id in chosen]
+
+    def _marked(self, sendings: Iterable[Sending], now: datetime) -> list[Sending]:
+        """Mark *sendings* as sent; those that nobody else had marked, claimed or cancelled."""
+        by_dispatches: dict[int, list[str]] = defaultdict(list)
+        for sending in sendings:
+            by_dispatches[sending.dispatches].append(sending.run_id)
+        marked: list[Sending] = []
+        for dispatches, ids in by_dispatches.items():
+            wait = min(self._resend_after * 2 ** min(dispatches, 20), self._latest_resend)
+            rows = db.execute(
+                _MARK_SENT.format(
+                    ids=db.uuids("ids"), locking=db.locking("FOR UPDATE SKIP LOCKED")
+                ),
+                {"ids": json.dumps(ids), "dispatches": dispatches, "at": stamp(now + wait)},
+            ).fetchall()
+            own = {db.uuid_hex(id) for (id,) in rows}
+            marked += [Sending(id, dispatches) for id in ids if id in own]
+        return marked
 
     def _send(self, sendings: list[Sending], now: datetime) -> None:
         try:
             messages.send(self._client, sendings)
-            self._room -= len(sendings)
         except redis.RedisError:
-            self._room = 0
+            self._away = True
+            tally.add(Count.FAILED_SENDS, len(sendings))
             with db.transaction():
                 _mark_unsent(sendings, now)
             raise
+        tally.add(Count.RESENDS, sum(1 for each in sendings if each.dispatches))
 
-    def _mark_sent(self, sendings: list[Sending], now: datetime) -> None:
-        by_dispatches: dict[int, list[str]] = defaultdict(list)
-        for sending in sendings:
-            by_dispatches[sending.dispatches].append(sending.run_id)
-        for dispatches, ids in by_dispatches.items():
-            wait = min(self._resend_after * 2 ** min(dispatches, 20), _RESEND_AT_LEAST_EVERY)
-            db.execute(
-                "UPDATE run SET dispatches = dispatches + 1, dispatch_at = :at"
-                f" WHERE id IN {db.uuids('ids')}",
-                {"ids": json.dumps(ids), "at": stamp(now + wait)},
-            )
+
+# A run that was sent, and is still marked as it was chosen; nobody is waited for.
+_MARK_SENT = """
+    UPDATE run SET dispatches = dispatches + 1, dispatch_at = :at
+    WHERE id IN (
+      SELECT id FROM run
+      WHERE id IN {ids} AND status = 'QUEUED' AND dispatches = :dispatches {locking}
+    ) RETURNING id
+"""
 
 
 def _mark_unsent(sendings: list[Sending], now: datetime) -> None:
@@ -127,78 +190,3 @@ def _mark_unsent(sendings: list[Sending], now: datetime) -> None:
         f" WHERE status = 'QUEUED' AND dispatches > 0 AND id IN {db.uuids('ids')}",
         {"ids": json.dumps([each.run_id for each in sendings]), "now": stamp(now)},
     )
-
-
-_READY = """
-    SELECT id, dispatches FROM run {by_queue}
-    WHERE status = 'QUEUED' AND dispatch_at <= :now AND {which}
-    ORDER BY priority DESC, dispatch_at LIMIT :limit {locking}
-"""
-
-
-def _unlimited(now: datetime, limit: int, only: UUID | None) -> list[Sending]:
-    """Runs of agents that any number of runs may use at once."""
-    return _ready(
-        "agent_id NOT IN (SELECT id FROM agent WHERE max_concurrency IS NOT NULL)",
-        now,
-        limit,
-        only,
-    )
-
-
-def _limited(now: datetime, limit: int, only: UUID | None) -> list[Sending]:
-    """Runs of agents that only so many runs may use at once: as many as there are places free.
-
-    A run has its place from when it is sent until it ends or is queued again. The agent's row is
-    locked meanwhile, so that two schedulers cannot give away the same place.
-    """
-    if limit <= 0:
-        return []
-    # An agent that somebody else has locked is left to the next dispatch, which is soon.
-    agents = db.execute(
-        f"""
-        SELECT id, max_concurrency FROM agent WHERE max_concurrency IS NOT NULL AND id IN (
-          SELECT agent_id FROM run {"" if only else _by_queue()}
-          WHERE status = 'QUEUED' AND dispatch_at <= :now {"AND run.id = :only" if only else ""}
-        ) ORDER BY id {db.locking("FOR NO KEY UPDATE SKIP LOCKED")}
-        """,
-        {"now": stamp(now), **({"only": only.hex} if only else {})},
-    ).fetchall()
-    sendings: list[Sending] = []
-    for agent_id, most in agents:
-        agent = {"agent_id": agent_id}
-        again = _ready(
-            "agent_id = :agent_id AND dispatches > 0", now, limit - len(sendings), only, agent
-        )
-        free = min(most - _taken(agent), limit - len(sendings) - len(again))
-        fresh = _ready("agent_id = :agent_id AND dispatches = 0", now, free, only, agent)
-        sendings += again + fresh
-    return sendings
-
-
-def _taken(agent: dict[str, Any]) -> int:
-    """How many places of an agent are taken: by runs that run, or that were sent."""
-    queued = f"run {_by_queue()} WHERE status = 'QUEUED' AND dispatches > 0"
-    running = f"run {db.indexed_by('run_leased')} WHERE status = 'RUNNING'"
-    counts = (f"SELECT COUNT(*) FROM {each} AND agent_id = :agent_id" for each in (queued, running))
-    return sum(db.execute(sql, agent).fetchone()[0] for sql in counts)
-
-
-def _by_queue() -> str:
-    return db.indexed_by("run_queued")
-
-
-def _ready(
-    which: str, now: datetime, limit: int, only: UUID | None, values: dict[str, Any] | None = None
-) -> list[Sending]:
-    if limit <= 0:
-        return []
-    sql = _READY.format(
-        by_queue="" if only else _by_queue(),
-        which=which if only is None else f"{which} AND id = :only",
-        locking=db.locking("FOR UPDATE SKIP LOCKED"),
-    )
-    bound = {**(values or {}), "now": stamp(now), "limit": limit}
-    if only is not None:
-        bound["only"] = only.hex
-    return [Sending(db.uuid_hex(row[0]), row[1]) for row in db.execute(sql, bound).fetchall()]

@@ -4,6 +4,7 @@ A message is a name and an id: it holds nothing that must not be lost, and nothi
 built by name, so that whoever sends it need not import the actor that answers to it.
 """
 
+import secrets
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
@@ -55,19 +56,21 @@ def waiting(client: redis.Redis) -> int:
 
 
 def send(client: redis.Redis, sendings: Iterable[Sending]) -> None:
-    """Put a message for each run at the end of the queue, in order, in one round trip.
+    """Put a message for each run at the end of the queue, in order, in one round trip: all or none.
 
     The layout is that of Dramatiq's Redis broker: a list of message ids, and a hash from message
     id to message.
     """
+    # An id is never used again: whoever is done with one message must not delete the next.
+    mark = secrets.token_hex(4)
     bodies: dict[Any, Any] = {}
     for sending in sendings:
-        message_id = f"{sending.run_id}.{sending.dispatches}"
+        message_id = f"{sending.run_id}.{mark}"
         body = _TEMPLATE.replace(_MESSAGE, message_id).replace(_RUN, sending.run_id)
         bodies[message_id] = body
     if not bodies:
         return
-    with client.pipeline(transaction=False) as pipeline:
+    with client.pipeline() as pipeline:
         pipeline.hset(f"{_queue_key()}.msgs", mapping=bodies)
         pipeline.rpush(_queue_key(), *bodies)
         pipeline.execute()

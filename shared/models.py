@@ -246,6 +246,7 @@ class Worker(Record):
     version = TextField()
     started_at: "Field[datetime]" = UtcDateTimeField()
     heartbeat_at: "Field[datetime]" = UtcDateTimeField()
+    alive_until: "Field[datetime | None]" = UtcDateTimeField(null=True)
     threads_alive = IntegerField(null=True)
     consumers_alive = IntegerField(null=True)
     stopped_at: "Field[datetime | None]" = UtcDateTimeField(null=True)
@@ -261,6 +262,7 @@ class Scheduler(Record):
     started_at: "Field[datetime]" = UtcDateTimeField()
     last_tick_at: "Field[datetime | None]" = UtcDateTimeField(null=True)
     last_tick_ms = IntegerField(null=True)
+    last_tick_lag_ms = IntegerField(null=True)
     stopped_at: "Field[datetime | None]" = UtcDateTimeField(null=True)
 
 
@@ -269,6 +271,7 @@ class Tally(Record):
 
     process_id = CharField(primary_key=True, max_length=128)
     counts: "Field[dict[str, int]]" = JSONField()
+    latest: "Field[dict[str, str]]" = JSONField()
     updated_at: "Field[datetime]" = UtcDateTimeField()
 
 

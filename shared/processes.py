@@ -5,6 +5,7 @@ import secrets
 import socket
 from datetime import datetime, timedelta
 from importlib.metadata import version
+from typing import NamedTuple
 
 from peewee import fn
 
@@ -13,6 +14,25 @@ from shared.models import Scheduler, Worker
 
 VERSION = version("agent-manager")
 _REMEMBERED = timedelta(days=7)
+# For workers of the release before, which do not say until when they are to be taken for alive.
+_SEEN_WITHIN = timedelta(seconds=60)
+_ALIVE = """stopped_at IS NULL
+  AND (alive_until > :now OR alive_until IS NULL AND heartbeat_at > :seen_after)"""
+
+
+class Alive(NamedTuple):
+    """How many of a worker's threads are alive: those that execute runs, those that fetch them."""
+
+    threads: int
+    consumers: int
+
+
+class LiveWorker(NamedTuple):
+    """A worker that is alive: what it began with, and what of that is alive."""
+
+    id: str
+    began_with: Alive
+    alive: Alive
 
 
 def new_id() -> str:
@@ -20,8 +40,13 @@ def new_id() -> str:
     return f"{socket.gethostname()[:80]}:{os.getpid()}:{secrets.token_hex(4)}"
 
 
-def worker_started(id: str, *, threads: int, queues: list[str], now: datetime) -> None:
-    """Enter a worker into the table, and take out those not seen for a week."""
+def worker_started(
+    id: str, *, threads: int, queues: list[str], until: datetime, now: datetime
+) -> None:
+    """Enter a worker into the table, and take out those not seen for a week.
+
+    *until* then it is taken for alive, should it not be heard of again.
+    """
     with db.transaction():
         Worker.delete().where(Worker.heartbeat_at < now - _REMEMBERED).execute()
         Worker.create(
@@ -33,19 +58,61 @@ def worker_started(id: str, *, threads: int, queues: list[str], now: datetime) -
             version=VERSION,
             started_at=now,
             heartbeat_at=now,
+            alive_until=until,
         )
 
 
-def worker_seen(id: str, *, now: datetime) -> None:
-    """Note that a worker is alive."""
+def worker_seen(id: str, *, alive: Alive, until: datetime, now: datetime) -> None:
+    """Note that a worker is alive, what of it, and until when it is taken for alive."""
     with db.connection():
-        Worker.update(heartbeat_at=now).where(Worker.id == id).execute()
+        Worker.update(
+            heartbeat_at=now,
+            alive_until=until,
+            threads_alive=alive.threads,
+            consumers_alive=alive.consumers,
+        ).where(Worker.id == id).execute()
 
 
 def worker_stopped(id: str, *, now: datetime) -> None:
     """Note that a worker has ended as it should."""
     with db.connection():
         Worker.update(stopped_at=now).where(Worker.id == id).execute()
+
+
+def live_workers(now: datetime) -> list[LiveWorker]:
+    """The workers that are alive, as far as anybody can know."""
+    rows = db.execute(
+        "SELECT id, threads, queues, threads_alive, consumers_alive"
+        f" FROM worker WHERE {_ALIVE} ORDER BY id",
+        _at(now),
+    ).fetchall()
+    found = []
+    for id, threads, queues, threads_alive, consumers_alive in rows:
+        began_with = Alive(threads, len(db.json_value(queues)))
+        # Before the first heartbeat, and in the release before, it does not say.
+        unsaid = threads_alive is None
+        alive = began_with if unsaid else Alive(threads_alive, consumers_alive)
+        found.append(LiveWorker(id, began_with, alive))
+    return found
+
+
+def free_threads(now: datetime) -> int:
+    """How many more runs the workers that are alive could hold; less than none, if some died."""
+    (free,) = db.execute(
+        f"""
+        SELECT (
+          SELECT COALESCE(SUM(COALESCE(threads_alive, threads)), 0) FROM worker WHERE {_ALIVE}
+        ) - (
+          SELECT COUNT(*) FROM run {db.indexed_by("run_leased")} WHERE status = 'RUNNING'
+        )
+        """,
+        _at(now),
+    ).fetchone()
+    return int(free)
+
+
+def _at(now: datetime) -> dict[str, str]:
+    return {"now": db.stamp(now), "seen_after": db.stamp(now - _SEEN_WITHIN)}
 
 
 def scheduler_started(id: str, *, now: datetime) -> None:
@@ -60,10 +127,12 @@ def scheduler_started(id: str, *, now: datetime) -> None:
         )
 
 
-def scheduler_ticked(id: str, *, took_ms: int, now: datetime) -> None:
-    """Note a scheduler's tick."""
+def scheduler_ticked(id: str, *, took_ms: int, lag_ms: int, now: datetime) -> None:
+    """Note a scheduler's tick: how long it took, and how late it was (`scheduler.tick.Tick`)."""
     with db.connection():
-        Scheduler.update(last_tick_at=now, last_tick_ms=took_ms).where(Scheduler.id == id).execute()
+        Scheduler.update(last_tick_at=now, last_tick_ms=took_ms, last_tick_lag_ms=lag_ms).where(
+            Scheduler.id == id
+        ).execute()
 
 
 def scheduler_stopped(id: str, *, now: datetime) -> None:

@@ -6,7 +6,7 @@ from uuid import UUID, uuid4
 
 from shared import due, new_runs
 from shared.attempts import Lease
-from shared.models import Agent, Run, Schedule
+from shared.models import Agent, Run, Schedule, Worker
 from shared.states import QUEUED, RUNNING, RunStatus, Trigger
 
 NOON = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
@@ -65,6 +65,13 @@ def make_run(agent: str = "echo", **values: Any) -> Run:
             "started_at": NOON,
         }
     return Run.create(agent_id=agent, **made | values)
+
+
+def make_worker(id: str = "worker-1", **values: Any) -> Worker:
+    """A worker with more threads than any test has runs."""
+    made: dict[str, Any] = {"host": "here", "pid": 1, "threads": 1000, "queues": ["runs"]}
+    seen = {"version": "1", "started_at": NOON, "heartbeat_at": NOON}
+    return Worker.create(id=id, **made | seen | values)
 
 
 def held(run: Run) -> Lease:

@@ -16,11 +16,14 @@ CREATE INDEX run_queued ON run (agent_id, priority, available_at) WHERE status =
 CREATE INDEX run_sent ON run (agent_id) WHERE ((status = 'QUEUED') AND (dispatches > 0));
 ALTER TABLE schedule ADD COLUMN keep_last INTEGER
   CONSTRAINT schedule_keep_last CHECK (keep_last > 0);
+ALTER TABLE worker ADD COLUMN alive_until {utc};
 ALTER TABLE worker ADD COLUMN threads_alive INTEGER;
 ALTER TABLE worker ADD COLUMN consumers_alive INTEGER;
+ALTER TABLE scheduler ADD COLUMN last_tick_lag_ms INTEGER;
 CREATE TABLE tally (
   process_id VARCHAR(128) NOT NULL PRIMARY KEY,
   counts {json} NOT NULL,
+  latest {json} NOT NULL,
   updated_at {utc} NOT NULL
 )
 """

@@ -8,7 +8,17 @@ from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from factories import LEASE, MINUTE, NOON, held, make_agent, make_run, make_schedule, settle
+from factories import (
+    LEASE,
+    MINUTE,
+    NOON,
+    held,
+    make_agent,
+    make_run,
+    make_schedule,
+    make_worker,
+    settle,
+)
 from waiting import wait_until
 
 from shared import agents, db, messages, runs, schedules
@@ -131,12 +141,13 @@ def test_exactly_one_of_cancelled_finished_and_reaped_is_recorded(at_once):
     outcomes = Counter()
     for _ in range(20):
         run = make_run(leased_by="worker-1")
+        lapsed = runs.leases()
 
         def finish(run=run):
             return runs.finish(held(run), Outcome(status=COMPLETED), now=NOON)
 
-        def reap():
-            return bool(runs.reap(now=NOON + MINUTE, limit=10))
+        def reap(lapsed=lapsed):
+            return bool(runs.reap(lapsed, now=NOON + MINUTE))
 
         finished, reaped = at_once(finish, reap)
         assert finished != reaped
@@ -164,6 +175,7 @@ def test_cancelling_and_claiming_at_once_leaves_no_run_half_cancelled(at_once):
 
 
 def test_two_dispatchers_at_once_give_no_place_away_twice(at_once, valkey):
+    make_worker()
     make_agent("narrow", max_concurrency=3)
     for _ in range(10):
         make_run("narrow", dispatches=0)
@@ -180,6 +192,7 @@ def test_two_dispatchers_at_once_give_no_place_away_twice(at_once, valkey):
 
 
 def test_dispatch_does_not_wait_for_an_agent_that_is_being_edited(at_once, valkey):
+    make_worker()
     agent = make_agent("narrow", max_concurrency=1)
     make_run("narrow", dispatches=0)
     locked, done = threading.Event(), threading.Event()
@@ -201,6 +214,7 @@ def test_dispatch_does_not_wait_for_an_agent_that_is_being_edited(at_once, valke
 
 
 def test_a_dispatch_and_a_tick_of_limited_agents_do_not_deadlock(at_once, valkey):
+    make_worker()
     for name in ("narrow-1", "narrow-2", "narrow-3"):
         make_agent(name, max_concurrency=2)
         for _ in range(5):

@@ -1,17 +1,20 @@
 """Which queued runs go, in which order, and what becomes of those that could not be sent."""
 
+import re
+from collections import Counter
 from datetime import timedelta
 
 import dramatiq
 import pytest
 import redis
-from factories import LEASE, MINUTE, NOON, make_agent, make_run, status_of
+from factories import LEASE, MINUTE, NOON, make_agent, make_run, make_worker, status_of
 
-from shared import messages, runs
+from shared import db, lines, messages, runs, tally
 from shared.attempts import Lease, Outcome
 from shared.dispatch import Dispatcher
-from shared.models import Run
+from shared.models import Run, Worker
 from shared.states import COMPLETED, QUEUED
+from shared.tally import Count
 
 pytestmark = pytest.mark.usefixtures("database")
 
@@ -35,6 +38,12 @@ def make_dispatcher(client):
 @pytest.fixture
 def dispatcher(make_dispatcher):
     return make_dispatcher()
+
+
+@pytest.fixture(autouse=True)
+def worker(database):
+    """A worker with threads for all."""
+    return make_worker()
 
 
 def make_waiting(agent="echo", **values):
@@ -73,16 +82,16 @@ def test_a_message_is_an_id_and_no_larger_than_it_must_be(dispatcher, client):
 
 
 def test_a_run_is_not_sent_before_its_time(dispatcher, client):
-    make_waiting(dispatch_at=NOON + timedelta(microseconds=1))
+    make_waiting(available_at=NOON + timedelta(microseconds=1))
 
     assert dispatcher.dispatch(NOON) == 0
     assert sent(client) == []
 
 
 def test_the_most_urgent_go_first_and_then_the_longest_waiting(dispatcher, client):
-    late = make_waiting(priority=5, dispatch_at=NOON)
-    early = make_waiting(priority=5, dispatch_at=NOON - MINUTE)
-    urgent = make_waiting(priority=9, dispatch_at=NOON)
+    late = make_waiting(priority=5, available_at=NOON)
+    early = make_waiting(priority=5, available_at=NOON - MINUTE)
+    urgent = make_waiting(priority=9, available_at=NOON)
 
     dispatcher.dispatch(NOON)
 
@@ -121,6 +130,15 @@ def test_however_often_it_was_sent_in_vain_it_is_sent_again_within_minutes(dispa
     dispatcher.dispatch(NOON)
 
     assert runs.get(run.id).dispatch_at <= NOON + 5 * MINUTE
+
+
+def test_a_message_lost_while_the_clock_was_ahead_is_sent_again_once_it_is_set_back(dispatcher):
+    run = make_waiting()
+    dispatcher.dispatch(NOON + timedelta(hours=2))
+
+    assert dispatcher.dispatch(NOON) == 1
+
+    assert runs.get(run.id).dispatch_at == NOON + 2 * RESEND_AFTER
 
 
 def test_what_is_claimed_or_ended_is_not_sent(dispatcher, client):
@@ -231,3 +249,79 @@ def test_a_stale_message_cannot_get_around_the_limit(dispatcher, client):
 
     assert claim(run_hex) is None
     assert status_of(claimed.id) is QUEUED
+
+
+def test_while_every_thread_is_taken_next_to_nothing_waits_in_redis(dispatcher, client):
+    Worker.update(threads=1).execute()
+    make_run(leased_by="worker-1")
+    for _ in range(50):
+        make_waiting()
+
+    for _ in range(10):
+        dispatcher.dispatch(NOON)
+
+    assert len(sent(client)) == 2
+
+
+def test_a_run_that_comes_late_goes_before_the_rest_of_another_agent_s_queue(dispatcher, client):
+    Worker.update(threads=3).execute()
+    for _ in range(100):
+        make_waiting("long")
+    dispatcher.dispatch(NOON)
+    for run_hex in sent(client):
+        claim(run_hex)
+    client.flushall()
+
+    late = make_waiting("other", available_at=NOON + MINUTE)
+    dispatcher.dispatch(NOON + MINUTE)
+
+    assert sent(client)[0] == late.id.hex
+
+
+def test_runs_whose_time_has_not_come_hide_none_behind_them(dispatcher, client):
+    for _ in range(20):
+        make_waiting(available_at=NOON + MINUTE)
+    ready = make_waiting()
+
+    dispatcher.dispatch(NOON)
+
+    assert sent(client) == [ready.id.hex]
+
+
+def test_looking_for_the_lines_reads_as_many_runs_as_there_are_lines(database):
+    for priority in range(3):
+        make_waiting(priority=priority)
+    double_the_runs(times=13)
+    explain = "EXPLAIN QUERY PLAN" if db.is_sqlite() else "EXPLAIN"
+
+    sql = lines._HEADS.format(by_queue=db.indexed_by("run_queued"))
+    plan = "\n".join(str(row) for row in db.execute(f"{explain} {sql}").fetchall())
+
+    assert "run_queued" in plan
+    assert "Seq Scan on run" not in plan
+    assert not re.search(r"SCAN (run|before)\b(?! USING)", plan)
+    assert sorted(lines.heads()) == [("echo", priority, None) for priority in range(3)]
+
+
+def double_the_runs(*, times):
+    others = ", ".join(name for name in Run._meta.columns if name != "id")
+    new_id = "lower(hex(randomblob(16)))" if db.is_sqlite() else "gen_random_uuid()"
+    for _ in range(times):
+        db.execute(f"INSERT INTO run (id, {others}) SELECT {new_id}, {others} FROM run")
+    if not db.is_sqlite():
+        db.execute("ANALYZE run")
+
+
+def test_messages_sent_again_and_in_vain_are_counted(dispatcher, client, monkeypatch):
+    counted = Counter()
+    monkeypatch.setattr(tally, "add", lambda what, number=1: counted.update({what: number}))
+    make_waiting()
+    dispatcher.dispatch(NOON)
+
+    dispatcher.dispatch(NOON + RESEND_AFTER)
+    monkeypatch.setattr(dispatcher, "_client", messages.publisher("redis://127.0.0.1:1/0"))
+    monkeypatch.setattr(messages, "waiting", lambda _: 0)
+    with pytest.raises(redis.RedisError):
+        dispatcher.dispatch(NOON + 4 * RESEND_AFTER)
+
+    assert counted == {Count.RESENDS: 1, Count.FAILED_SENDS: 1}

@@ -16,12 +16,11 @@ LONG = timedelta(days=2)
 
 @pytest.fixture
 def nothing_counted(monkeypatch):
-    monkeypatch.setattr(tally, "_counts", tally.Counter())
-    monkeypatch.setattr(tally, "_saved", tally.Counter())
+    monkeypatch.setattr(tally, "_book", tally._Book())
 
 
-def kept(process_id, updated_at=NOON, **counts):
-    Tally.create(process_id=process_id, counts=counts, updated_at=updated_at)
+def kept(process_id, updated_at=NOON, latest=None, **counts):
+    Tally.create(process_id=process_id, counts=counts, latest=latest or {}, updated_at=updated_at)
 
 
 def test_what_was_counted_is_kept_under_the_process(monkeypatch):
