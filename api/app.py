@@ -28,7 +28,11 @@ def create_app(settings: Settings | None = None) -> Flask:
     if settings is None:
         settings = load()
         log.setup(settings.log_level)
-    db.connect(settings.database_url, connections=settings.database_connections)
+    db.connect(
+        settings.database_url,
+        connections=settings.database_connections,
+        patience=settings.database_timeout,
+    )
     app = Flask(__name__, static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = settings.body_limit
     app.url_map.strict_slashes = False

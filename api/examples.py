@@ -28,6 +28,7 @@ SCHEDULE: dict[str, Any] = {
     "maxAttempts": 3,
     "retryBackoffSeconds": 30,
     "priority": 5,
+    "keepLast": None,
     "tags": [],
     "createdAt": "2027-01-30T10:15:00.125Z",
     "updatedAt": "2027-01-30T10:15:00.125Z",

@@ -1,9 +1,12 @@
-"""/healthz: is this process alive? /readyz: are database and Redis there, does time tick?"""
+"""/healthz: is this process alive? /readyz: does the whole system do its job?"""
+
+from typing import Any
 
 from flask import Response
 from flask.views import MethodView
 
 from api.blueprint import Blueprint, View
+from api.figures import FIGURES
 from api.rendering import answer
 from api.schemas.health import AliveSchema, ReadySchema
 from api.services import services
@@ -11,6 +14,8 @@ from shared import clock, health
 from shared.findings import FAIL
 from shared.messages import publisher
 from shared.states import Role
+from shared.vitals import Pulse
+from shared.wire import camel
 
 
 class OpenBlueprint(Blueprint):
@@ -52,12 +57,23 @@ class Ready(MethodView):
     def get(self) -> Response:
         """Tell whether the system does its job
 
-        Database, Redis, ticks: for whoever is to be called when something is wrong. The API itself
-        works without Redis and schedulers, so do not take it out of service for them.
+        Database, Redis, ticks, workers: for whoever is to be called when something is wrong. The
+        API itself works without Redis, schedulers and workers, so do not take it out of service for
+        them. `vitals` are the figures of `/metrics` that take no counting.
         """
         with publisher(services().settings.redis_url) as client:
-            findings = list(health.readiness(client, clock.now))
+            findings, pulse = health.readiness(client, clock.now)
         failed = any(each.status is FAIL for each in findings)
         checks = {each.name: {"status": each.status, "says": each.says} for each in findings}
-        says = "not ready" if failed else "ready"
-        return answer({"status": says, "checks": checks}, 503 if failed else 200)
+        body = {
+            "status": "not ready" if failed else "ready",
+            "checks": checks,
+            "vitals": None if pulse is None else _figures(pulse),
+        }
+        return answer(body, 503 if failed else 200)
+
+
+def _figures(pulse: Pulse) -> dict[str, Any]:
+    figures = {camel(each.name): each.read(pulse) for each in FIGURES}
+    counts = {camel(each): number for each, number in pulse.counts.items()}
+    return {**figures, "counts": counts}

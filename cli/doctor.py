@@ -13,7 +13,7 @@ from shared.messages import publisher
 
 MARKS = {OK: ("✓", "green"), WARN: ("!", "yellow"), FAIL: ("✗", "red")}
 # As wide as the longest name of a finding.
-WIDTH = 10
+WIDTH = 19
 
 
 @click.command()
@@ -37,7 +37,7 @@ def _findings(data_dir: Path | None) -> Iterator[Finding]:
     yield Finding("settings", OK, "Each is well formed.")
     try:
         with target.database(settings), publisher(settings.redis_url) as client:
-            yield from health.checkup(client, clock.now)
+            yield from health.checkup(client, clock.now, lease=settings.run_lease)
     except SettingsError as error:
         cure = "Name the folder of an `agent-manager up` by --data-dir, or mend DATABASE_URL."
         yield Finding("database", FAIL, str(error), cure)

@@ -1,20 +1,27 @@
-"""The scheduler's three duties, in turn: tick, dispatch, reap."""
+"""The scheduler's four duties, in turn: tick, dispatch, reap, prune."""
 
 import logging
 from collections.abc import Callable
 from datetime import datetime
 
-from scheduler.reaper import reap
+from scheduler.pruner import Pruner
+from scheduler.reaper import Reaper
 from scheduler.tick import tick
-from shared import clock, db, due, messages, processes
+from shared import clock, db, due, messages, processes, runs, tally
+from shared.clock_watch import ClockWatch
 from shared.dispatch import Dispatcher
 from shared.log import Trouble
 from shared.process import StopFlag
+from shared.reference import ReferenceClock
 from shared.settings import Settings
+from shared.tally import Count
 
 logger = logging.getLogger(__name__)
 
 _AT_LEAST_SECONDS = 0.02
+_PRUNE_SECONDS = 600.0
+# While there is more to prune; in between, the other duties have their turn.
+_PRUNE_MORE_SECONDS = 0.1
 
 
 class Scheduler:
@@ -28,16 +35,22 @@ class Scheduler:
             window=settings.dispatch_window,
             resend_after=settings.resend_after,
         )
+        self._pruner = Pruner(settings.retention_days)
+        self._reaper = Reaper(settings.run_lease)
+        self._clock_watch = ClockWatch()
+        self._clock = ReferenceClock(clock.now)
         self._troubles: dict[str, Trouble] = {}
         self._registered = False
         self._minute: datetime | None = None
-        self._dispatch_due = self._reap_due = 0.0
+        self._dispatch_due = self._reap_due = self._prune_due = 0.0
 
     def run(self, stop: StopFlag) -> None:
         """Work until *stop* is raised."""
         logger.info("scheduler %s started", self.id)
-        while not stop.wait(self.work(clock.now())):
-            pass
+        while not stop.is_set():
+            self._attend("ask the database for the time", self._clock.look)
+            stop.wait(self.work(self._clock.now()))
+        self._attend("write down its counts", self._save_tally)
         self._attend("note its end", lambda: processes.scheduler_stopped(self.id, now=clock.now()))
         logger.info("scheduler %s stopped", self.id)
 
@@ -46,6 +59,7 @@ class Scheduler:
 
         A duty that fails is tried again next time, and keeps no other from being done.
         """
+        self._clock_watch.look(clock.now(), clock.monotonic())
         if not self._registered:
             self._attend("enter itself into the database", lambda: self._register(now))
         self._attend("tick", lambda: self._tick(now))
@@ -54,7 +68,10 @@ class Scheduler:
             self._attend("dispatch", self._dispatch)
         if moment >= self._reap_due:
             self._reap_due = moment + self._settings.reap_interval.total_seconds()
-            self._attend("reap", lambda: reap(clock.now()))
+            self._attend("reap", self._reap)
+            self._attend("write down its counts", self._save_tally)
+        if moment >= self._prune_due:
+            self._attend("prune", self._prune)
         return self._idle_seconds()
 
     def _attend(self, doing: str, duty: Callable[[], object]) -> None:
@@ -63,6 +80,8 @@ class Scheduler:
             duty()
         except Exception as error:
             # Whatever it is: it must not keep the other duties from being done.
+            if isinstance(error, db.UNREACHABLE):
+                tally.add(Count.DATABASE_RETRIES)
             logger.debug("cannot %s", doing, exc_info=error)
             trouble.begins(error)
         else:
@@ -74,25 +93,42 @@ class Scheduler:
 
     def _tick(self, now: datetime) -> None:
         started = clock.monotonic()
-        settled = tick(now, self._dispatcher, batch=self._settings.tick_batch)
+        settled, lag = tick(now, self._dispatcher, batch=self._settings.tick_batch)
         minute = now.replace(second=0, microsecond=0)
+        if settled:
+            # What the tick could not send itself must not wait.
+            self._dispatch_due = 0.0
         if settled or minute != self._minute:
             took_ms = round((clock.monotonic() - started) * 1000)
-            processes.scheduler_ticked(self.id, took_ms=took_ms, now=now)
+            lag_ms = round(lag.total_seconds() * 1000)
+            processes.scheduler_ticked(self.id, took_ms=took_ms, lag_ms=lag_ms, now=now)
             self._minute = minute
 
     def _dispatch(self) -> None:
-        interval = self._settings.dispatch_interval.total_seconds()
-        self._dispatch_due = clock.monotonic() + interval
-        if self._dispatcher.dispatch(clock.now()):
-            # Where there was something, there may soon be more.
-            self._dispatch_due = clock.monotonic() + interval / 10
+        interval = self._settings.dispatch_interval
+        self._dispatch_due = clock.monotonic() + interval.total_seconds()
+        self._dispatcher.dispatch(self._clock.now())
+        soon = self._dispatcher.next_look(interval)
+        self._dispatch_due = clock.monotonic() + soon.total_seconds()
+
+    def _prune(self) -> None:
+        self._prune_due = clock.monotonic() + _PRUNE_SECONDS
+        if self._pruner.prune(self._clock.now()):
+            self._prune_due = clock.monotonic() + _PRUNE_MORE_SECONDS
+
+    def _reap(self) -> None:
+        with db.connection():
+            leases = runs.leases()
+            self._reaper.reap(leases, now=self._clock.now(), moment=clock.monotonic())
+
+    def _save_tally(self) -> None:
+        tally.save(self.id, now=clock.now())
 
     def _idle_seconds(self) -> float:
         """How long to sleep: until the next duty, the next minute, or the next fire time."""
         moment = clock.monotonic()
-        idle = min(self._dispatch_due, self._reap_due) - moment
-        now = clock.now()
+        idle = min(self._dispatch_due, self._reap_due, self._prune_due) - moment
+        now = self._clock.now()
         until = [clock.next_minute(now)]
         try:
             due_at = due.next_due_at()

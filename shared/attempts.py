@@ -34,6 +34,13 @@ class Claimed(NamedTuple):
     retry_backoff_seconds: int
 
 
+class Leased(NamedTuple):
+    """A lease as the database shows it, and until when it holds by its owner's clock."""
+
+    lease: Lease
+    until: datetime
+
+
 @dataclass(frozen=True)
 class Held:
     """What the database says of a run that a worker holds."""

@@ -9,7 +9,7 @@ import json
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -40,6 +40,9 @@ _PLACEHOLDER = re.compile(r"(?<![:\w]):([a-z_]+)\b")
 
 SqliteDatabase.field_types["UTC"] = "TEXT"
 PooledPostgresqlDatabase.field_types["UTC"] = "TIMESTAMPTZ"
+
+# What writes at once on SQLite takes turns; a storm's turn is far shorter.
+_WAIT_FOR_SQLITE = timedelta(seconds=30)
 
 # A server that is gone without a word is noticed within some seconds.
 _NETWORK = {
@@ -107,18 +110,22 @@ class Record(Model):
         legacy_table_names = False
 
 
-def connect(url: str, *, connections: int = 10) -> Database:
+def connect(url: str, *, connections: int = 10, patience: timedelta | None = None) -> Database:
     """Point the proxy at the database of *url*; nothing is opened yet.
 
-    *connections* bounds the pool of PostgreSQL. Raises `SettingsError` on a url that cannot be
-    used here.
+    *connections* bounds the pool of PostgreSQL. *patience* bounds how long PostgreSQL may take for
+    a statement, and how long SQLite's lock is waited for. Raises `SettingsError` on a url that
+    cannot be used here.
     """
-    database = _sqlite(url) if url.startswith("sqlite") else _postgres(url, connections)
+    if url.startswith("sqlite"):
+        database = _sqlite(url, patience or _WAIT_FOR_SQLITE)
+    else:
+        database = _postgres(url, connections, patience)
     proxy.initialize(database)
     return database
 
 
-def _sqlite(url: str) -> Database:
+def _sqlite(url: str, patience: timedelta) -> Database:
     path = unquote(urlsplit(url).path).removeprefix("/")
     if not path:
         raise SettingsError("DATABASE_URL names no file; write sqlite:///path/to/file.db.")
@@ -127,7 +134,7 @@ def _sqlite(url: str) -> Database:
     return SqliteDatabase(
         path,
         lock_type="IMMEDIATE",
-        timeout=30,
+        timeout=patience.total_seconds(),
         pragmas={
             "journal_mode": "wal",
             # In WAL mode this survives the death of any process; only a loss of power can take
@@ -141,9 +148,9 @@ def _sqlite(url: str) -> Database:
     )
 
 
-def _postgres(url: str, connections: int) -> Database:
+def _postgres(url: str, connections: int, patience: timedelta | None) -> Database:
     try:
-        import psycopg  # noqa: F401
+        from shared.postgres import ImpatientDatabase
     except ImportError:
         raise SettingsError(
             "PostgreSQL needs a driver, which the extra `postgres` brings:"
@@ -161,9 +168,9 @@ def _postgres(url: str, connections: int) -> Database:
         **asked,
         "options": f"{asked.get('options', '')} -c timezone=UTC".strip(),
     }
-    database: Database = PooledPostgresqlDatabase(
+    database: Database = ImpatientDatabase(
         unquote(parts.path.removeprefix("/")),
-        prefer_psycopg3=True,
+        patience=patience,
         max_connections=connections,
         timeout=30,
         **{name: value for name, value in options.items() if value is not None},

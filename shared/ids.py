@@ -45,3 +45,8 @@ def uuid7(now: datetime) -> UUID:
 def uuid7_hex(now: datetime) -> str:
     """The 32 hexadecimal digits of a `uuid7`, for where thousands are made at once."""
     return f"{_sequence.next(int(now.timestamp() * 1000)):032x}"
+
+
+def least_hex(at: datetime) -> str:
+    """Where in the order of `uuid7_hex` those of *at* begin."""
+    return f"{int(at.timestamp() * 1000):012x}".ljust(32, "0")

@@ -11,7 +11,7 @@ from uuid import UUID
 from peewee import SQL, Case
 
 from shared import db, events, policy
-from shared.attempts import Claimed, Held, Lease, Outcome, failure
+from shared.attempts import Claimed, Held, Lease, Leased, Outcome, failure
 from shared.db import stamp
 from shared.errors import Conflict, NotFound
 from shared.models import Run
@@ -165,20 +165,29 @@ def release(held: Lease, *, now: datetime) -> bool:
     return moved == 1
 
 
-def reap(*, now: datetime, limit: int) -> list[tuple[UUID, RunStatus]]:
-    """Take runs from owners whose lease ran out; each with what became of it."""
+def leases() -> list[Leased]:
+    """Every lease that there is."""
+    rows = db.execute(
+        f"""
+        SELECT id, attempt, lease_until FROM run {db.indexed_by("run_leased")}
+        WHERE status = 'RUNNING'
+        """
+    ).fetchall()
+    return [Leased(Lease(db.uuid(id), attempt), db.instant(until)) for id, attempt, until in rows]
+
+
+def reap(lapsed: Collection[Leased], *, now: datetime) -> list[tuple[UUID, RunStatus]]:
+    """Take runs from owners that have not renewed those leases; each with what became of it."""
     lost: list[tuple[UUID, RunStatus]] = []
+    until = {each.lease: each.until for each in lapsed}
     with db.transaction():
-        query = (
-            Run.select()
-            .where(_IS_RUNNING, Run.lease_until < now)
-            .order_by(Run.lease_until)
-            .limit(limit)
-        )
+        query = Run.select().where(Run.id.in_([held.run_id for held in until]), _IS_RUNNING)
         if not db.is_sqlite():
             query = query.for_update("FOR UPDATE SKIP LOCKED")  # type: ignore[arg-type] # the stub says bool
         for run in query:
             held = Lease(run.id, run.attempt)
+            if until.get(held) != run.lease_until:
+                continue  # It was renewed meanwhile, or is somebody else's.
             says = f"The lease of {run.leased_by} on attempt {run.attempt} ran out."
             error = failure(ErrorCode.WORKER_LOST, says)
             if run.cancel_requested_at is not None:

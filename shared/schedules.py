@@ -21,7 +21,7 @@ EDITABLE = (
     *("name", "agent_id", "message", "cron_expression", "run_at", "timezone", "enabled"),
     *("start_at", "end_at", "overlap_policy", "catch_up_policy", "catch_up_window_seconds"),
     *("jitter_seconds", "timeout_seconds", "max_attempts", "retry_backoff_seconds"),
-    *("priority", "tags"),
+    *("priority", "keep_last", "tags"),
 )
 DEFAULTS = {name: Schedule._meta.columns[name].default for name in EDITABLE} | {"tags": []}
 _TIMING = tuple(each.name for each in fields_of(Timing))

@@ -34,6 +34,7 @@ class Settings:
     admin_token: str = field(default="", repr=False)
     log_level: str = "INFO"
     database_connections: int = 10
+    database_timeout: timedelta = timedelta(seconds=15)
 
     run_lease: timedelta = timedelta(seconds=30)
     heartbeat_interval: timedelta = timedelta(seconds=10)
@@ -42,6 +43,7 @@ class Settings:
     dispatch_window: int = 200
     resend_after: timedelta = timedelta(seconds=30)
     tick_batch: int = 1000
+    retention_days: int = 0
 
     worker_threads: int = 8
     shutdown_grace: timedelta = timedelta(seconds=25)
@@ -102,6 +104,7 @@ _RANGES = {
     "database_connections": (1, 100_000),
     "dispatch_window": (1, 100_000),
     "tick_batch": (1, 100_000),
+    "retention_days": (0, 36_500),
     "worker_threads": (1, 100_000),
     "port": (1, 65_535),
     "body_limit": (1024, 1 << 30),

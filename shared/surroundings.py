@@ -48,19 +48,29 @@ def migrated() -> Finding:
 def broker(client: redis.Redis) -> Finding:
     """Whether Redis answers, and would rather refuse a message than drop one."""
     try:
-        policy = _eviction_policy(client)
+        policy = eviction_policy(client)
     except redis.RedisError as error:
         cure = "Start it, or mend REDIS_URL; until then runs are recorded and wait."
         return Finding("redis", FAIL, "Redis cannot be reached.", cure, _first_line(error))
-    cure = "Set its maxmemory-policy to noeviction: any other loses whole queues when it is full."
+    return keeping(policy)
+
+
+def keeping(policy: str | None) -> Finding:
+    """Whether a Redis with that eviction policy keeps what it is told, until somebody takes it."""
+    cure = "Set its maxmemory-policy to noeviction: others lose whole queues when it is full."
     if policy is None:
         return Finding("redis", WARN, "Redis answers, and hides its eviction policy.", cure)
-    if policy != "noeviction":
-        return Finding("redis", FAIL, f"Redis evicts: its policy is {policy}.", cure)
-    return Finding("redis", OK, "Redis answers, and evicts nothing.")
+    if policy == "noeviction":
+        return Finding("redis", OK, "Redis answers, and evicts nothing.")
+    says = f"Redis evicts: its policy is {policy}."
+    if policy.startswith("volatile-"):
+        # As many hosted ones come.
+        return Finding("redis", WARN, f"{says} Nothing of ours, for none of that expires.", cure)
+    return Finding("redis", FAIL, says, cure)
 
 
-def _eviction_policy(client: redis.Redis) -> str | None:
+def eviction_policy(client: redis.Redis) -> str | None:
+    """What Redis does when it is full; None: it hides that. Raises `redis.RedisError`."""
     client.ping()
     # A managed Redis may forbid the one, the other, or both.
     for asked, name in (

@@ -3,86 +3,118 @@
 The statuses are written out, for a planner knows a partial index by its own words only.
 """
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from shared import db
+from shared import db, lines, processes, tally
+from shared.processes import LiveWorker
+from shared.tally import Count
 
-# A worker that has not been heard of for so long counts as gone.
-SEEN_WITHIN = timedelta(seconds=60)
+# A tick comes every minute; a scheduler that two of them did not come from does not tick.
+TICKS_WITHIN = timedelta(minutes=2)
+# Beyond this it is as good as more: nobody waits for a million rows to be counted.
+COUNTED_AT_MOST = 100_000
 
+# The minima are the first entries of their indexes; the schedulers are few.
 _PULSE = """
-SELECT
-  (SELECT max(last_tick_at) FROM scheduler),
-  (SELECT last_tick_ms FROM scheduler
-    WHERE last_tick_at IS NOT NULL ORDER BY last_tick_at DESC LIMIT 1),
-  (SELECT min(next_run_at) FROM schedule WHERE enabled)
+SELECT last_tick_at, last_tick_ms, last_tick_lag_ms, next_run_at, lease_until
+FROM
+  (SELECT max(last_tick_at) AS last_tick_at,
+          max(CASE WHEN last_tick_at > :ticks_after THEN last_tick_ms END) AS last_tick_ms,
+          max(CASE WHEN last_tick_at > :ticks_after THEN last_tick_lag_ms END) AS last_tick_lag_ms
+    FROM scheduler) AS ticks,
+  (SELECT min(next_run_at) AS next_run_at FROM schedule WHERE enabled) AS due,
+  (SELECT min(lease_until) AS lease_until FROM run WHERE status = 'RUNNING') AS held
 """
 
+# The order keeps PostgreSQL from looking for those few in the whole of the history.
 _LOAD = """
-SELECT enabled, set_aside, queued, waiting_since, running, lease_until, workers, threads
-FROM
-  (SELECT count(*) AS enabled FROM schedule WHERE enabled) AS schedules,
-  (SELECT count(error) AS set_aside FROM schedule
-    WHERE enabled AND next_run_at IS NULL) AS broken,
-  (SELECT count(*) AS queued,
-          min(CASE WHEN available_at <= :now THEN available_at END) AS waiting_since
-    FROM run WHERE status = 'QUEUED') AS waiting,
-  (SELECT count(*) AS running, min(lease_until) AS lease_until
-    FROM run WHERE status = 'RUNNING') AS held,
-  (SELECT count(*) AS workers, coalesce(sum(threads), 0) AS threads
-    FROM worker WHERE stopped_at IS NULL AND heartbeat_at > :seen_after) AS hands
+SELECT
+  (SELECT count(*) FROM (
+    SELECT 1 FROM schedule {by_due} WHERE enabled ORDER BY next_run_at LIMIT :most) AS some),
+  (SELECT count(error) FROM (
+    SELECT error FROM schedule {by_due} WHERE enabled AND next_run_at IS NULL LIMIT :most) AS some),
+  (SELECT count(*) FROM (
+    SELECT 1 FROM run {by_queue} WHERE status = 'QUEUED'
+    ORDER BY agent_id, priority, available_at LIMIT :most) AS some),
+  (SELECT count(*) FROM (
+    SELECT 1 FROM run {by_lease} WHERE status = 'RUNNING' ORDER BY lease_until LIMIT :most) AS some)
 """
 
 
 @dataclass(frozen=True, kw_only=True)
 class Pulse:
-    """Whether time ticks: what the last tick took, and the fire time that no tick has seen."""
+    """Whether time ticks, runs start and workers live, at one instant."""
 
+    now: datetime
     last_tick_at: datetime | None
-    last_tick_ms: int | None
+    # Of the last ticks of the schedulers that tick, the longest, and the latest (see
+    # `scheduler.tick`); a scheduler that finds nothing due is not late.
+    tick_duration: timedelta | None
+    tick_lag: timedelta | None
+    # The first fire time that no tick has seen.
     next_run_at: datetime | None
+    # Since when the queued run that has waited longest could go.
+    waiting_since: datetime | None
+    # Until when the first lease that will run out, or has run out, holds.
+    lease_until: datetime | None
+    workers: Sequence[LiveWorker]
+    # What has ever been counted by all processes.
+    counts: Mapping[Count, int]
+
+    def age(self, since: datetime | None) -> timedelta:
+        """How long ago that was; nothing, if it is yet to come or there is none."""
+        return timedelta() if since is None else max(self.now - since, timedelta())
 
 
 @dataclass(frozen=True, kw_only=True)
 class Load:
-    """What there is to do, and who is there to do it."""
+    """What there is to do; nothing is counted further than `COUNTED_AT_MOST`."""
 
     schedules_enabled: int
     # Enabled, but a tick could not make sense of them.
     schedules_set_aside: int
     queued: int
-    # Since when the longest waiting of the runs whose time has come has been waiting.
-    waiting_since: datetime | None
     running: int
-    # Until when the first lease that will run out, or has run out, holds.
-    lease_until: datetime | None
-    workers: int
-    threads: int
 
 
-def pulse() -> Pulse:
-    """The pulse: cheap, however many schedules and runs there are."""
-    last_tick_at, last_tick_ms, next_run_at = db.execute(_PULSE).fetchone()
+def pulse(now: datetime) -> Pulse:
+    """The pulse at *now*.
+
+    Its cost grows with the workers there are and the agents that have queued runs, and not with
+    schedules, runs or history.
+    """
+    values = {"ticks_after": db.stamp(now - TICKS_WITHIN)}
+    last_tick_at, took_ms, lag_ms, next_run_at, lease_until = db.execute(_PULSE, values).fetchone()
     return Pulse(
+        now=now,
         last_tick_at=last_tick_at and db.instant(last_tick_at),
-        last_tick_ms=last_tick_ms,
+        tick_duration=_milliseconds(took_ms),
+        tick_lag=_milliseconds(lag_ms),
         next_run_at=next_run_at and db.instant(next_run_at),
+        waiting_since=lines.waiting_since(),
+        lease_until=lease_until and db.instant(lease_until),
+        workers=processes.live_workers(now),
+        counts=tally.total(),
     )
 
 
-def load(now: datetime) -> Load:
-    """The load at *now*, at a cost that grows with what is enabled and queued, not with history."""
-    values = {"now": db.stamp(now), "seen_after": db.stamp(now - SEEN_WITHIN)}
-    row = db.execute(_LOAD, values).fetchone()
-    enabled, set_aside, queued, waiting_since, running, lease_until, workers, threads = row
+def load() -> Load:
+    """The load, at a cost that grows with what there is to do up to `COUNTED_AT_MOST`."""
+    sql = _LOAD.format(
+        by_due=db.indexed_by("schedule_due"),
+        by_queue=db.indexed_by("run_queued"),
+        by_lease=db.indexed_by("run_leased"),
+    )
+    enabled, set_aside, queued, running = db.execute(sql, {"most": COUNTED_AT_MOST}).fetchone()
     return Load(
         schedules_enabled=enabled,
         schedules_set_aside=set_aside,
         queued=queued,
-        waiting_since=waiting_since and db.instant(waiting_since),
         running=running,
-        lease_until=lease_until and db.instant(lease_until),
-        workers=workers,
-        threads=int(threads),
     )
+
+
+def _milliseconds(number: int | None) -> timedelta | None:
+    return None if number is None else timedelta(milliseconds=number)

@@ -8,6 +8,7 @@ is lost means a second delivery, of which only one can claim the run.
 
 import logging
 import threading
+import time
 from collections import deque
 from collections.abc import Iterable
 from typing import Any
@@ -27,7 +28,6 @@ logger = logging.getLogger(__name__)
 
 # How long one wait may last: a consumer looks up now and then to see whether it is to stop.
 _WAIT_SECONDS = 1
-_AWAY = (redis.ConnectionError, redis.TimeoutError)
 
 
 class WaitingBroker(RedisBroker):
@@ -86,9 +86,10 @@ class WaitingConsumer(Consumer):
         try:
             if not self._fetched:
                 self._fetch()
-        except _AWAY as error:
+        except redis.RedisError as error:
+            # It is away, full, or a replica by now; that passes.
             self._broker.trouble.begins(error)
-            self._freed.wait(_WAIT_SECONDS)
+            time.sleep(_WAIT_SECONDS)
             return None
         self._broker.trouble.ends()
         while self._fetched:
@@ -115,7 +116,7 @@ class WaitingConsumer(Consumer):
         message_id = message.options["redis_message_id"]
         try:
             self._broker.do_nack(self._queue_name, message_id)
-        except _AWAY as error:
+        except redis.RedisError as error:
             raise ConnectionClosed(error) from None
         finally:
             self._let_go(message_id)
@@ -126,14 +127,14 @@ class WaitingConsumer(Consumer):
         try:
             if message_ids:
                 self._broker.do_requeue(self._queue_name, *message_ids)
-        except _AWAY as error:
+        except redis.RedisError as error:
             raise ConnectionClosed(error) from None
 
     def close(self) -> None:
         """Tell Redis what has ended."""
         try:
             self._acknowledge()
-        except _AWAY as error:
+        except redis.RedisError as error:
             raise ConnectionClosed(error) from None
 
     def _fetch(self) -> None:
@@ -157,7 +158,7 @@ class WaitingConsumer(Consumer):
                 pipeline.srem(acks, *ended)
                 pipeline.hdel(f"{self._key}.msgs", *ended)
                 pipeline.execute()
-        except _AWAY:
+        except redis.RedisError:
             self._broker.ended += ended
             raise
 

@@ -6,14 +6,17 @@ three clocks: each run's deadline, each lease's end, and the next look into the 
 
 import logging
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
 
 from shared import clock, db, failpoints, processes, runs, tally
 from shared.attempts import Held, Lease
+from shared.clock_watch import ClockWatch
 from shared.log import Trouble
+from shared.processes import Alive
+from shared.tally import Count
 from worker.agents.stop import Stop, StopReason
 from worker.reporter import Reporter
 
@@ -43,8 +46,11 @@ class Work:
 class Heartbeat:
     """The thread that keeps this process's leases, and the process itself, alive."""
 
-    def __init__(self, worker: str, *, lease: timedelta, interval: timedelta) -> None:
+    def __init__(
+        self, worker: str, *, lease: timedelta, interval: timedelta, alive: Callable[[], Alive]
+    ) -> None:
         self._worker = worker
+        self._alive = alive
         self._lease = lease
         self._interval = interval.total_seconds()
         self._look_every = min(_LOOK_EVERY_SECONDS, self._interval)
@@ -55,6 +61,7 @@ class Heartbeat:
         self._ending: StopReason | None = None
         self._thread = threading.Thread(target=self._run, name="heartbeat", daemon=True)
         self._trouble = Trouble(logger, "send a heartbeat")
+        self._clock_watch = ClockWatch()
 
     def start(self) -> None:
         """Start the thread."""
@@ -119,6 +126,8 @@ class Heartbeat:
                 self._trouble.ends()
             except Exception as error:
                 # Whatever it is: without this thread every run of the process would be lost.
+                if isinstance(error, db.UNREACHABLE):
+                    tally.add(Count.DATABASE_RETRIES)
                 self._trouble.begins(error)
                 look_at = now + self._look_every
             with self._changed:
@@ -135,14 +144,16 @@ class Heartbeat:
         works = [work for work in self._holding() if moment < min(work.lease_ends, work.given_up)]
         with db.connection():
             now, moment = clock.now(), clock.monotonic()
-            processes.worker_seen(self._worker, now=now)
-            tally.save(self._worker, now=now)
+            self._clock_watch.look(now, moment)
+            until = now + self._lease
+            processes.worker_seen(self._worker, alive=self._alive(), until=until, now=now)
             run_ids = [work.lease.run_id for work in works]
-            held = runs.renew(self._worker, run_ids, until=now + self._lease) if works else []
+            held = runs.renew(self._worker, run_ids, until=until) if works else []
         for work in works:
             if any(each.lease == work.lease for each in held):
                 work.lease_ends = moment + self._lease.total_seconds()
         self._heed(works, held)
+        tally.save(self._worker, now=now)
 
     def _look(self) -> None:
         """Learn which runs are to be cancelled, and which were lost."""

@@ -9,10 +9,12 @@ from dramatiq import Worker
 from dramatiq.common import iter_queue
 from dramatiq.errors import BrokerConnectionError
 
-from shared import clock, db, kinds, messages, processes
+from shared import clock, db, kinds, messages, processes, tally
 from shared.log import Trouble
 from shared.process import StopFlag
+from shared.processes import Alive
 from shared.settings import Settings
+from shared.tally import Count
 from worker import actors
 from worker.agents.stop import StopReason
 from worker.broker import WaitingBroker
@@ -32,7 +34,10 @@ class WorkerProcess:
         self.id = processes.new_id()
         self._settings = settings
         self._heartbeat = Heartbeat(
-            self.id, lease=settings.run_lease, interval=settings.heartbeat_interval
+            self.id,
+            lease=settings.run_lease,
+            interval=settings.heartbeat_interval,
+            alive=self._alive,
         )
         self._runner = Runner(self.id, settings, self._heartbeat)
         self._broker = WaitingBroker(settings.redis_url)
@@ -49,8 +54,8 @@ class WorkerProcess:
         kinds.installed()
         if not self._register(stop):
             return 0
-        self._heartbeat.start()
         self._worker.start()
+        self._heartbeat.start()
         logger.info("worker %s started: %d threads", self.id, self._settings.worker_threads)
         healthy = True
         while healthy and not stop.wait(1.0):
@@ -65,13 +70,16 @@ class WorkerProcess:
         trouble = Trouble(logger, "enter itself into the database")
         while not stop.is_set():
             try:
+                now = clock.now()
                 processes.worker_started(
                     self.id,
                     threads=self._settings.worker_threads,
                     queues=[messages.RUNS_QUEUE],
-                    now=clock.now(),
+                    until=now + self._settings.run_lease,
+                    now=now,
                 )
             except db.UNREACHABLE as error:
+                tally.add(Count.DATABASE_RETRIES)
                 trouble.begins(error)
                 stop.wait(1.0)
             else:
@@ -80,8 +88,14 @@ class WorkerProcess:
         return False
 
     def _is_healthy(self) -> bool:
-        threads = [*self._worker.consumers.values(), *self._worker.workers]
-        return self._heartbeat.is_alive() and all(thread.is_alive() for thread in threads)
+        began_with = Alive(threads=self._settings.worker_threads, consumers=1)
+        return self._heartbeat.is_alive() and self._alive() == began_with
+
+    def _alive(self) -> Alive:
+        return Alive(
+            threads=sum(each.is_alive() for each in self._worker.workers),
+            consumers=sum(each.is_alive() for each in self._worker.consumers.values()),
+        )
 
     def _drain(self, stop: StopFlag) -> None:
         """Finish what is held within the grace period, then stop the rest and put it back."""
@@ -100,6 +114,7 @@ class WorkerProcess:
         self._await(ending, _LAST_WORDS, stop, until_signals=3)
         self._heartbeat.close()
         try:
+            tally.save(self.id, now=clock.now())
             processes.worker_stopped(self.id, now=clock.now())
         except db.UNREACHABLE as error:
             logger.error("worker %s could not note its end: %s", self.id, error)

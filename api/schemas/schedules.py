@@ -77,6 +77,13 @@ class NewScheduleSchema(CamelSchema):
         0, 86_400, "How long to wait after a failed attempt; doubles each time."
     )
     priority = number(0, 9, "Of runs that wait, those of the highest priority go first.")
+    keep_last = number(
+        1,
+        10_000,
+        "How many of its ended runs are kept, besides those of the last day; null: as many as"
+        " there are.",
+        allow_none=True,
+    )
     tags = fields.List(
         text(64, "A tag."),
         validate=validate.Length(max=20, error="Give at most 20 tags."),
@@ -155,7 +162,7 @@ class ScheduleSchema(NewScheduleSchema):
     )
     next_run_at = instant("Its next fire time; null: it has none, or is disabled.", allow_none=True)
     last_run = fields.Nested(
-        LastRunSchema, allow_none=True, metadata=described("Its latest run, if it has any.")
+        LastRunSchema, allow_none=True, metadata=described("Its latest run, if that is kept.")
     )
     version = fields.Integer(metadata=described("How often it was saved; its `ETag`."))
     created_at = instant("When it was made.")
@@ -166,7 +173,8 @@ class ScheduleSchema(NewScheduleSchema):
             *("id", "name", "agent_id", "message", "cron_expression", "run_at", "enabled"),
             *("timezone", "start_at", "end_at", "overlap_policy", "catch_up_policy"),
             *("catch_up_window_seconds", "jitter_seconds", "timeout_seconds", "max_attempts"),
-            *("retry_backoff_seconds", "priority", "tags", "created_at", "updated_at"),
+            *("retry_backoff_seconds", "priority", "keep_last", "tags"),
+            *("created_at", "updated_at"),
             *("next_run_at", "last_run", "description", "error", "version"),
         )
 

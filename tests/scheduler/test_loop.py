@@ -10,9 +10,10 @@ from peewee import OperationalError
 from scheduler import loop
 from scheduler.loop import Scheduler
 from shared import clock, messages
+from shared.ids import uuid7
 from shared.models import Run
 from shared.models import Scheduler as SchedulerRow
-from shared.states import QUEUED
+from shared.states import COMPLETED, QUEUED
 
 pytestmark = pytest.mark.usefixtures("database")
 
@@ -22,17 +23,36 @@ def scheduler(settings):
     return Scheduler(settings)
 
 
-def test_what_is_due_is_recorded_sent_and_reaped_in_one_go(scheduler, settings):
+@pytest.fixture
+def lapse(monkeypatch, settings):
+    """Let as much time pass as a lease holds."""
+
+    def lapse():
+        moment = clock.monotonic() + settings.run_lease.total_seconds()
+        monkeypatch.setattr(clock, "monotonic", lambda: moment)
+
+    return lapse
+
+
+def test_what_is_due_is_recorded_and_sent_in_one_go(scheduler, settings):
     now = clock.now()
     make_schedule(next_run_at=now)
-    lost = make_run(leased_by="worker-1", lease_until=now - timedelta(seconds=1))
 
     scheduler.work(now)
 
-    assert status_of(lost.id) is QUEUED
     assert Run.select().where(Run.dispatches > 0).count() == 1
     with messages.publisher(settings.redis_url) as client:
         assert messages.waiting(client) == 1
+
+
+def test_a_run_whose_lease_lapses_is_reaped(scheduler, lapse):
+    lost = make_run(leased_by="worker-1")
+    scheduler.work(clock.now())
+
+    lapse()
+    scheduler.work(clock.now())
+
+    assert status_of(lost.id) is QUEUED
 
 
 def test_a_tick_is_noted_with_the_scheduler(scheduler):
@@ -56,14 +76,36 @@ def test_it_sleeps_no_longer_than_until_the_next_dispatch(scheduler, settings):
     assert scheduler.work(clock.now()) <= settings.dispatch_interval.total_seconds()
 
 
-def test_a_duty_that_fails_keeps_no_other_from_being_done(scheduler, monkeypatch, caplog):
-    lost = make_run(leased_by="worker-1", lease_until=clock.now() - timedelta(seconds=1))
+def test_what_ended_long_ago_is_pruned(settings):
+    scheduler = Scheduler(dataclasses.replace(settings, retention_days=30))
+    long_ago = clock.now() - timedelta(days=31)
+    make_run(id=uuid7(long_ago), status=COMPLETED, finished_at=long_ago)
+
+    scheduler.work(clock.now())
+
+    assert Run.select().count() == 0
+
+
+def test_while_there_is_more_to_prune_it_soon_prunes_again(scheduler, monkeypatch):
+    goes = iter([True, True, False])
+    monkeypatch.setattr(scheduler._pruner, "prune", lambda _: next(goes))
+    monkeypatch.setattr(loop, "_PRUNE_MORE_SECONDS", 0.0)
+
+    for _ in range(5):
+        scheduler.work(clock.now())
+
+    assert next(goes, None) is None
+
+
+def test_a_duty_that_fails_keeps_no_other_from_being_done(scheduler, lapse, monkeypatch, caplog):
+    lost = make_run(leased_by="worker-1")
 
     def unreachable(*_, **__):
         raise OperationalError("gone")
 
     monkeypatch.setattr(loop, "tick", unreachable)
     scheduler.work(clock.now())
+    lapse()
     scheduler.work(clock.now())
 
     assert status_of(lost.id) is QUEUED

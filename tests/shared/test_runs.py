@@ -7,7 +7,7 @@ import pytest
 from factories import LEASE, NOON, held, make_run, make_schedule, settle, status_of
 
 from shared import runs
-from shared.attempts import Lease, Outcome
+from shared.attempts import Lease, Leased, Outcome
 from shared.errors import Conflict, NotFound
 from shared.models import Run, RunEvent
 from shared.runs import RunEnded
@@ -144,7 +144,7 @@ def test_an_ended_run_never_changes(status):
     with pytest.raises(Conflict):
         runs.resume(run.id, now=LATER)
     runs.hand_back(run.id, now=LATER)
-    assert runs.reap(now=LATER, limit=10) == []
+    assert runs.reap([Leased(held(run), run.lease_until)], now=LATER) == []
 
     assert Run.select().where(Run.id == run.id).dicts().get() == before
 
@@ -223,23 +223,50 @@ def test_a_run_that_its_worker_does_not_know_of_is_not_kept_alive():
     assert runs.get(run.id).lease_until == NOON + LEASE
 
 
-def test_reaping_queues_a_run_whose_lease_ran_out():
-    run = make_run(leased_by="worker-1")
-    moment = NOON + LEASE + timedelta(microseconds=1)
+def test_the_leases_are_those_of_all_workers():
+    made = [make_run(leased_by=worker) for worker in ("worker-1", "worker-2")]
+    make_run()
 
-    assert runs.reap(now=NOON + LEASE, limit=10) == []
-    assert runs.reap(now=moment, limit=10) == [(run.id, QUEUED)]
+    assert set(runs.leases()) == {Leased(held(run), run.lease_until) for run in made}
+
+
+def test_reaping_queues_a_run_whose_lease_was_not_renewed():
+    run = make_run(leased_by="worker-1")
+
+    assert runs.reap(runs.leases(), now=LATER) == [(run.id, QUEUED)]
 
     after = runs.get(run.id)
-    assert (after.status, after.available_at, after.dispatches) == (QUEUED, moment, 0)
+    assert (after.status, after.available_at, after.dispatches) == (QUEUED, LATER, 0)
     assert after.error["code"] == "WORKER_LOST"
     assert "worker-1" in RunEvent.get(RunEvent.run == run.id).data["message"]
+
+
+def test_reaping_leaves_what_was_renewed_meanwhile():
+    run = make_run(leased_by="worker-1")
+    seen = runs.leases()
+
+    runs.renew("worker-1", [run.id], until=LATER)
+
+    assert runs.reap(seen, now=LATER) == []
+    assert status_of(run.id) is RUNNING
+
+
+def test_reaping_leaves_an_attempt_that_began_meanwhile():
+    run = make_run(leased_by="worker-1", dispatches=1)
+    seen = runs.leases()
+
+    runs.release(held(run), now=NOON)
+    Run.update(dispatches=1).execute()
+    assert claim(run, "worker-2")
+
+    assert runs.reap(seen, now=LATER) == []
+    assert runs.get(run.id).leased_by == "worker-2"
 
 
 def test_reaping_fails_a_run_whose_attempts_are_spent():
     run = make_run(leased_by="worker-1", attempt=3, max_attempts=3)
 
-    assert runs.reap(now=LATER, limit=10) == [(run.id, FAILED)]
+    assert runs.reap(runs.leases(), now=LATER) == [(run.id, FAILED)]
 
     assert runs.get(run.id).error["code"] == "WORKER_LOST"
 
@@ -247,14 +274,7 @@ def test_reaping_fails_a_run_whose_attempts_are_spent():
 def test_reaping_cancels_what_was_to_be_cancelled():
     run = make_run(leased_by="worker-1", cancel_requested_at=NOON)
 
-    assert runs.reap(now=LATER, limit=10) == [(run.id, CANCELLED)]
-
-
-def test_reaping_takes_no_more_than_its_limit():
-    for worker in ("worker-1", "worker-2"):
-        make_run(leased_by=worker)
-
-    assert len(runs.reap(now=LATER, limit=1)) == 1
+    assert runs.reap(runs.leases(), now=LATER) == [(run.id, CANCELLED)]
 
 
 @pytest.mark.parametrize("status", [QUEUED, PAUSED])

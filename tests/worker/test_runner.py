@@ -11,6 +11,7 @@ from waiting import wait_until
 
 from shared import clock, events, runs
 from shared.models import RunEvent
+from shared.processes import Alive
 from shared.settings import Settings
 from shared.states import CANCELLED, COMPLETED, FAILED, QUEUED, RUNNING
 from worker.agents.protocol import AgentError, Result, Stopped
@@ -31,7 +32,10 @@ SETTINGS = Settings(
 @pytest.fixture
 def heartbeat():
     heartbeat = Heartbeat(
-        "worker-1", lease=SETTINGS.run_lease, interval=SETTINGS.heartbeat_interval
+        "worker-1",
+        lease=SETTINGS.run_lease,
+        interval=SETTINGS.heartbeat_interval,
+        alive=lambda: Alive(threads=1, consumers=1),
     )
     heartbeat.start()
     yield heartbeat
@@ -304,7 +308,7 @@ def test_an_agent_whose_run_was_taken_over_is_stopped_and_its_result_dropped(
     agent.does = does
     in_thread(runner.execute, run.id)
     wait_until(lambda: runs.get(run.id).status is RUNNING)
-    runs.reap(now=clock.now() + timedelta(hours=1), limit=1)
+    runs.reap(runs.leases(), now=clock.now())
 
     wait_until(stopped.is_set)
     after = runs.get(run.id)
@@ -400,10 +404,15 @@ def test_a_run_that_was_claimed_without_the_worker_s_knowing_is_reaped(
 
     runs.claim(unknown.id, "worker-1", lease=SETTINGS.run_lease, now=clock.now())
     wait_until(lambda: runs.get(working.id).lease_until > first)
-    reaped = wait_until(lambda: runs.reap(now=clock.now(), limit=10), timeout=10)
+    reaped = wait_until(reap, timeout=10)
 
     assert reaped == [(unknown.id, QUEUED)]
     assert runs.get(working.id).status is RUNNING
+
+
+def reap():
+    now = clock.now()
+    return runs.reap([each for each in runs.leases() if each.until < now], now=now)
 
 
 def test_an_agent_that_ignores_being_stopped_loses_its_run(runner, agent, in_thread):
@@ -415,7 +424,7 @@ def test_an_agent_that_ignores_being_stopped_loses_its_run(runner, agent, in_thr
 
     runs.cancel(run.id, now=clock.now())
 
-    wait_until(lambda: runs.reap(now=clock.now(), limit=1) == [(run.id, CANCELLED)], timeout=15)
+    wait_until(lambda: reap() == [(run.id, CANCELLED)], timeout=15)
     proceed.set()
 
 

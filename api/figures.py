@@ -1,0 +1,115 @@
+"""The figures that /metrics and /readyz show: their names, what they mean, where they come from.
+
+The README's table is tested against these.
+"""
+
+from collections.abc import Callable
+from datetime import timedelta
+from typing import NamedTuple
+
+from shared.tally import Count
+from shared.vitals import COUNTED_AT_MOST, Load, Pulse
+
+
+class Figure(NamedTuple):
+    """A number that rises and falls. None: nothing is known of it."""
+
+    name: str
+    meaning: str
+    read: Callable[[Pulse], float | None]
+
+
+class Amount(NamedTuple):
+    """Something that takes counting, and so is left to whoever has the time."""
+
+    name: str
+    meaning: str
+    read: Callable[[Load], float]
+
+
+def _since_last_tick(pulse: Pulse) -> float | None:
+    return None if pulse.last_tick_at is None else _seconds(pulse.age(pulse.last_tick_at))
+
+
+def _seconds(span: timedelta | None) -> float | None:
+    return None if span is None else span.total_seconds()
+
+
+FIGURES = (
+    Figure(
+        "oldest_due_schedule_age_seconds",
+        "How long the fire time that is overdue longest has waited for a tick; 0 when none does.",
+        lambda pulse: _seconds(pulse.age(pulse.next_run_at)),
+    ),
+    Figure(
+        "oldest_queued_run_age_seconds",
+        "How long the run that waits longest could have been started; 0 when none waits.",
+        lambda pulse: _seconds(pulse.age(pulse.waiting_since)),
+    ),
+    Figure(
+        "oldest_lease_overdue_seconds",
+        "How long the lease that ran out first has been out; 0 when all hold.",
+        lambda pulse: _seconds(pulse.age(pulse.lease_until)),
+    ),
+    Figure(
+        "last_tick_age_seconds",
+        "How long ago a scheduler last ticked; none when none ever did.",
+        _since_last_tick,
+    ),
+    Figure(
+        "tick_duration_seconds",
+        "How long each scheduler's last tick took, the longest; none when none ticks.",
+        lambda pulse: _seconds(pulse.tick_duration),
+    ),
+    Figure(
+        "tick_lag_seconds",
+        "From the first fire time that a scheduler's last tick recorded until it had recorded all,"
+        " the longest; 0 when nothing was due, none when none ticks.",
+        lambda pulse: _seconds(pulse.tick_lag),
+    ),
+    Figure("workers", "Worker processes that are alive.", lambda pulse: len(pulse.workers)),
+    Figure(
+        "worker_threads",
+        "Threads that those workers began with, each for one run.",
+        lambda pulse: sum(each.began_with.threads for each in pulse.workers),
+    ),
+    Figure(
+        "worker_threads_alive",
+        "Of those threads, the ones that are alive.",
+        lambda pulse: sum(each.alive.threads for each in pulse.workers),
+    ),
+    Figure(
+        "worker_consumers_alive",
+        "Threads that fetch messages for those workers, one in each, that are alive.",
+        lambda pulse: sum(each.alive.consumers for each in pulse.workers),
+    ),
+)
+
+AMOUNTS = (
+    Amount(
+        "runs_queued",
+        f"Runs that wait for a worker or for their time; {COUNTED_AT_MOST} stands for more.",
+        lambda load: load.queued,
+    ),
+    Amount("runs_running", "Runs that a worker holds.", lambda load: load.running),
+    Amount(
+        "schedules_enabled",
+        f"Schedules that are enabled; {COUNTED_AT_MOST} stands for more.",
+        lambda load: load.schedules_enabled,
+    ),
+    Amount(
+        "schedules_set_aside",
+        "Enabled schedules that a tick could make no sense of.",
+        lambda load: load.schedules_set_aside,
+    ),
+)
+
+COUNTS = {
+    Count.LOST_LEASES: "Runs taken from a worker that no longer renewed its lease.",
+    Count.DUPLICATE_DELIVERIES: "Messages for runs that were no longer to be had; harmless.",
+    Count.RESENDS: "Messages sent again, for runs that nobody had claimed in time.",
+    Count.FAILED_SENDS: "Messages that Redis did not take; they are sent later.",
+    Count.LATE_WRITES_REFUSED: "Outcomes dropped, because another worker had taken the run over.",
+    Count.CLOCK_STEPS: "Times that a process saw its host's clock set, or its host asleep.",
+    Count.DATABASE_RETRIES: "Times that work was left for later because the database was away.",
+}
