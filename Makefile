@@ -5,7 +5,13 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet install --constraint constraints.txt
 
-.PHONY: install run test lint bench
+# How often `make faults` tries each scenario.
+TIMES ?= 1
+# How long `make soak` goes on, and from which seed, if not from any.
+MINUTES ?= 30
+SEED ?=
+
+.PHONY: install run test faults soak lint bench
 
 install: $(VENV)/.installed
 
@@ -14,6 +20,12 @@ run: install
 
 test: $(VENV)/.installed-dev lint
 	$(BIN)/python -m pytest
+
+faults: $(VENV)/.installed-dev
+	TIMES=$(TIMES) $(BIN)/python -m pytest tests/faults -m "" --numprocesses 4 --fault-report
+
+soak: $(VENV)/.installed-dev
+	$(BIN)/python tests/faults/soak.py --minutes $(MINUTES) $(if $(SEED),--seed $(SEED))
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff format --check .

@@ -4,11 +4,11 @@ import argparse
 import signal
 import sys
 
-from benchmarks import api, machine, runs, storm
+from benchmarks import api, costs, latency, machine, recovery, runs, storm, triggers
 from benchmarks.stage import Kind, Stage
 
 ALL = "all"
-BENCHMARKS = ("storm", "runs", "api")
+BENCHMARKS = ("storm", "runs", "costs", "latency", "triggers", "recovery", "api")
 DATABASES = {"sqlite": [Kind.SQLITE], "postgres": [Kind.POSTGRES], "both": [*Kind]}
 
 
@@ -17,14 +17,28 @@ def main() -> None:
     asked = _arguments()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("Stopped."))
     chosen = BENCHMARKS if ALL in asked.benchmarks else asked.benchmarks
-    kinds = DATABASES[asked.database]
     print(machine.describe(), flush=True)
     with Stage() as stage:
-        if "storm" in chosen:
+        for name in chosen:
+            _run(name, stage, asked)
+
+
+def _run(name: str, stage: Stage, asked: argparse.Namespace) -> None:
+    kinds = DATABASES[asked.database]
+    match name:
+        case "storm":
             storm.run(stage, kinds, asked.schedules)
-        if "runs" in chosen:
-            runs.run(stage, kinds, asked.runs, asked.threads)
-        if "api" in chosen:
+        case "runs":
+            runs.run(stage, kinds, asked.runs, asked.threads, asked.rounds)
+        case "costs":
+            costs.run(stage, kinds, asked.threads)
+        case "latency":
+            latency.run(stage, kinds, asked.seconds, asked.threads)
+        case "triggers":
+            triggers.run(stage, kinds, asked.threads)
+        case "recovery":
+            recovery.run(stage, kinds, asked.kills)
+        case "api":
             api.run(stage, kinds)
 
 
@@ -37,8 +51,11 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument(
         "--schedules", type=int, nargs="+", default=[10_000, 100_000], help="due in the storm"
     )
-    parser.add_argument("--runs", type=int, default=5000, help="echo runs")
+    parser.add_argument("--runs", type=int, default=5000, help="echo runs, and no-ops")
+    parser.add_argument("--rounds", type=int, default=2, help="of echo runs and no-ops")
     parser.add_argument("--threads", type=int, default=8, help="of a worker")
+    parser.add_argument("--seconds", type=int, default=30, help="of a steady load of schedules")
+    parser.add_argument("--kills", type=int, default=5, help="of workers, to recover from each")
     return parser.parse_args()
 
 

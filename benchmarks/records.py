@@ -2,60 +2,91 @@
 
 import time
 from datetime import datetime
-from typing import NamedTuple
+from typing import Any, NamedTuple
+from uuid import UUID
 
 from shared import db
+from shared.db import stamp
 
 _LOOK_EVERY_SECONDS = 1.0
 
 
 class Ran(NamedTuple):
-    """All runs there are: how many of them are over, and between which instants."""
+    """Runs: how many of them are over, and between which instants."""
 
     ended: int
     first_start: datetime | None
     last_finish: datetime | None
 
 
+class Start(NamedTuple):
+    """A run's instant, the tick that saw it, and the start of its agent."""
+
+    scheduled_for: datetime
+    queued_at: datetime
+    started_at: datetime
+
+
 def workers(database_url: str) -> int:
     """How many workers have entered themselves."""
-    db.connect(database_url)
-    with db.connection():
-        (count,) = db.execute("SELECT count(*) FROM worker").fetchone()
+    ((count,),) = _rows(database_url, "SELECT count(*) FROM worker")
     return int(count)
 
 
-def until_ended(database_url: str, count: int, patience_seconds: float) -> Ran:
-    """Wait until *count* runs are over; what became of them.
+def until_ended(database_url: str, count: int, since: datetime, patience_seconds: float) -> Ran:
+    """Wait until *count* of the runs that were queued *since* are over; what became of them.
 
     Looks seldom, and from one process, for looking costs what is to be measured.
     """
-    db.connect(database_url)
     deadline = time.monotonic() + patience_seconds
-    while (ran := _ran()).ended < count:
+    while (ran := _ran(database_url, since)).ended < count:
         if time.monotonic() > deadline:
             raise TimeoutError(f"After {patience_seconds:.0f} s, of {count} runs: {ran}")
         time.sleep(_LOOK_EVERY_SECONDS)
     return ran
 
 
-def lateness_ms(database_url: str) -> list[float]:
-    """From each run's instant to the start of its agent, in the order of the instants."""
-    db.connect(database_url)
-    with db.connection():
-        rows = db.execute(
-            "SELECT scheduled_for, started_at FROM run ORDER BY scheduled_for"
-        ).fetchall()
-    return [
-        (db.instant(started) - db.instant(scheduled)).total_seconds() * 1000
-        for scheduled, started in rows
-    ]
+def starts(database_url: str, since: datetime) -> list[Start]:
+    """The starts of the runs of schedules that were queued *since*."""
+    rows = _rows(
+        database_url,
+        "SELECT scheduled_for, queued_at, started_at FROM run"
+        " WHERE queued_at >= :since AND scheduled_for IS NOT NULL",
+        since=stamp(since),
+    )
+    return [Start(*map(db.instant, row)) for row in rows]
 
 
-def _ran() -> Ran:
-    with db.connection():
-        ended, *instants = db.execute(
-            "SELECT count(finished_at), min(started_at), max(finished_at) FROM run"
-        ).fetchone()
+def started(database_url: str, attempt: int) -> dict[UUID, datetime]:
+    """The runs that are at that *attempt*, and when it began."""
+    rows = _rows(
+        database_url,
+        "SELECT id, started_at FROM run WHERE attempt = :attempt AND started_at IS NOT NULL",
+        attempt=attempt,
+    )
+    return {db.uuid(id): db.instant(at) for id, at in rows}
+
+
+def held(database_url: str) -> dict[UUID, int]:
+    """The runs that are running, and the pid of the worker that holds each."""
+    rows = _rows(database_url, "SELECT r.id, w.pid FROM run r JOIN worker w ON w.id = r.leased_by")
+    return {db.uuid(id): int(pid) for id, pid in rows}
+
+
+def _ran(database_url: str, since: datetime) -> Ran:
+    ((ended, *instants),) = _rows(
+        database_url,
+        "SELECT count(finished_at), min(started_at), max(finished_at) FROM run"
+        " WHERE queued_at >= :since",
+        since=stamp(since),
+    )
     first_start, last_finish = (each and db.instant(each) for each in instants)
     return Ran(ended, first_start, last_finish)
+
+
+def _rows(database_url: str, sql: str, **values: Any) -> list[Any]:
+    if db.proxy.obj is None:
+        db.connect(database_url)
+    with db.connection():
+        rows: list[Any] = db.execute(sql, values).fetchall()
+    return rows

@@ -1,82 +1,88 @@
-"""`runs`: echo runs through the whole path, from a queued row to its recorded finish."""
+"""`runs`: echo runs through the whole path, beside no-ops through what others use.
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from datetime import timedelta
-from statistics import median, quantiles
+Ours are queued in one transaction, and measured from the first recorded start to the last recorded
+finish; the scheduler that dispatches them is a third process on the same cores.
+"""
 
-from benchmarks import records, seed
+from collections import defaultdict
+from statistics import median
+from typing import NamedTuple
+
+from benchmarks import noops, records, seed
+from benchmarks.deployment import deployed
 from benchmarks.fresh import call
+from benchmarks.noops import Other
 from benchmarks.stage import Kind, Stage
-from benchmarks.system import running
 from benchmarks.table import goal, progress, show
 from shared import clock
 
 WORKERS = 2
-# DESIGN.md: with free workers an agent starts within a second of its instant.
-ON_TIME_MS = 1000
+GOAL_A_SECOND = {Kind.SQLITE: 1700, Kind.POSTGRES: 900}
+GOAL_TIMES_PROCRASTINATE = 3
 
-_LEAD = timedelta(seconds=6)
-_LIGHT = [timedelta(milliseconds=150) * number for number in range(130)]
-_SELDOM = [timedelta(seconds=6) * number for number in range(5)]
+_HEADINGS = ("", "a second", "of all", "x Dramatiq", "x Celery", "x procrastinate", "goals")
 
 
-def run(stage: Stage, kinds: list[Kind], count: int, threads: int) -> None:
-    """Measure and print."""
-    throughput, lateness = [], []
-    for kind in kinds:
-        with _system(stage, kind, threads) as url:
-            throughput.append(_throughput(url, kind, count))
-        for load, offsets in (("one each 150 ms", _LIGHT), ("one each 6 s", _SELDOM)):
-            with _system(stage, kind, threads) as url:
-                lateness.append(_lateness(url, f"{kind}, {load}", offsets))
-    show(
-        f"Echo runs, {WORKERS} workers with {threads} threads each, 1 scheduler",
-        ("database", "runs", "seconds", "runs a second"),
-        throughput,
+class Peers(NamedTuple):
+    """What others reach, a second; of Celery the quicker pool."""
+
+    dramatiq: float
+    celery: float
+    procrastinate: float
+
+
+def run(stage: Stage, kinds: list[Kind], count: int, threads: int, rounds: int) -> None:
+    """Measure and print.
+
+    Each round measures everything once, so that a busy moment of the machine spares nobody.
+    """
+    dramatiq, procrastinate = noops.dramatiq(threads), noops.procrastinate(threads)
+    celeries = [noops.celery_prefork(), noops.celery_threads(threads)]
+    ours: dict[Kind, list[float]] = defaultdict(list)
+    others: dict[Other, list[float]] = defaultdict(list)
+    for number in range(1, rounds + 1):
+        for kind in kinds:
+            progress(f"round {number} of {rounds}: Agent Manager, {kind}")
+            ours[kind].append(_rate(stage, kind, count, threads))
+        for other in (dramatiq, *celeries, procrastinate):
+            progress(f"round {number} of {rounds}: {other.name}")
+            others[other].append(other.rate(stage, count))
+    peers = Peers(
+        dramatiq=median(others[dramatiq]),
+        celery=max(median(others[celery]) for celery in celeries),
+        procrastinate=median(others[procrastinate]),
     )
     show(
-        "From a fire time to its agent's start",
-        ("database and load", "runs", "p50", "p99", "worst", "goal"),
-        lateness,
+        f"{count:,} echo runs, or no-ops; {WORKERS} worker processes; median of {rounds}",
+        _HEADINGS,
+        [
+            *(_row_of_ours(kind, rates, peers) for kind, rates in ours.items()),
+            *(_row(other.name, rates, peers) for other, rates in others.items()),
+        ],
     )
 
 
-@contextmanager
-def _system(stage: Stage, kind: Kind, threads: int) -> Iterator[str]:
-    """The URL of the database of a scheduler and workers that are up and wait for work."""
-    with stage.database(kind) as url, stage.folder() as folder:
-        call(seed.empty, url)
-        environ = {"DATABASE_URL": url, "REDIS_URL": stage.redis()}
-        environ["AGENT_MANAGER_WORKER_THREADS"] = str(threads)
-        with running(folder, **environ) as system:
-            for process in ["scheduler", *["worker"] * WORKERS]:
-                system.start(process)
-            system.wait_until(lambda: call(records.workers, url) == WORKERS, "the workers")
-            yield url
-
-
-def _throughput(url: str, kind: Kind, count: int) -> list[str]:
-    progress(f"{kind}: {count:,} runs")
-    call(seed.queued_runs, url, count)
-    ran = call(records.until_ended, url, count, 60 + count / 50)
+def _rate(stage: Stage, kind: Kind, count: int, threads: int) -> float:
+    processes = ["scheduler", *["worker"] * WORKERS]
+    with deployed(stage, kind, processes, WORKER_THREADS=str(threads)) as system:
+        since = clock.now()
+        call(seed.queued_runs, system.database_url, count)
+        ran = call(records.until_ended, system.database_url, count, since, 60 + count / 50)
     assert ran.first_start is not None
     assert ran.last_finish is not None
-    seconds = (ran.last_finish - ran.first_start).total_seconds()
-    return [kind, f"{count:,}", f"{seconds:.2f}", f"{count / seconds:,.0f}"]
+    return count / (ran.last_finish - ran.first_start).total_seconds()
 
 
-def _lateness(url: str, name: str, offsets: list[timedelta]) -> list[str]:
-    seconds = (_LEAD + offsets[-1]).total_seconds()
-    progress(f"{name}: {len(offsets)} one-time schedules, {seconds:.0f} s")
-    first = clock.now() + _LEAD
-    call(seed.one_time_schedules, url, [first + offset for offset in offsets])
-    call(records.until_ended, url, len(offsets), seconds + 30)
-    late = call(records.lateness_ms, url)
-    p99 = quantiles(late, n=100, method="inclusive")[98]
-    return [
-        name,
-        str(len(late)),
-        *(f"{each:.0f} ms" for each in (median(late), p99, max(late))),
-        goal(max(late) < ON_TIME_MS, f"{ON_TIME_MS} ms"),
-    ]
+def _row_of_ours(kind: Kind, rates: list[float], peers: Peers) -> list[str]:
+    rate, times = median(rates), GOAL_TIMES_PROCRASTINATE
+    goals = (
+        goal(rate >= GOAL_A_SECOND[kind], f"{GOAL_A_SECOND[kind]:,}"),
+        goal(rate > peers.celery, "Celery's"),
+        goal(rate >= times * peers.procrastinate, f"{times} x procrastinate's"),
+    )
+    return _row(f"Agent Manager, {kind}", rates, peers, ", ".join(goals))
+
+
+def _row(name: str, rates: list[float], peers: Peers, goals: str = "") -> list[str]:
+    times = (f"{median(rates) / peer:.2f}" for peer in peers)
+    return [name, f"{median(rates):,.0f}", f"{min(rates):,.0f}-{max(rates):,.0f}", *times, goals]

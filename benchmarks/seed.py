@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -46,13 +46,13 @@ _ANY_SCHEDULE = {
     "created_at": ":now",
     "updated_at": ":now",
 }
+_RUN = {"id": "uuid", "config": "json"}
 _ANY_RUN = {
     "session_id": "d.id",
     "agent_id": f"'{AGENT}'",
     "trigger": "'API'",
     "status": "'QUEUED'",
     "kind": "'echo'",
-    "config": "'{}'",
     "message": "'Generate a summary of today''s sales data'",
     "metadata": "'{}'",
     "timeout_seconds": "600",
@@ -92,12 +92,24 @@ def one_time_schedules(database_url: str, instants: list[datetime]) -> None:
     _schedules({"run_at": at, "timezone": "UTC", "next_run_at": at} for at in stamps)
 
 
-def queued_runs(database_url: str, count: int) -> None:
-    """Queue *count* runs, all in one transaction."""
+def queued_runs(database_url: str, count: int, delay_seconds: float = 0) -> None:
+    """Queue *count* runs that take so long, all in one transaction."""
     db.connect(database_url)
-    now = clock.now()
+    rows = [{"config": {"delaySeconds": delay_seconds}} for _ in range(count)]
     with db.transaction():
-        _insert("run", {"id": "uuid"}, _ANY_RUN, [{} for _ in range(count)], now)
+        _insert("run", _RUN, _ANY_RUN, rows, clock.now())
+
+
+def due_now(database_url: str, count: int) -> None:
+    """Make *count* one-time schedules that are due."""
+    one_time_schedules(database_url, [clock.now()] * count)
+
+
+def idle_schedules(database_url: str, count: int) -> tuple[str, list[str]]:
+    """Make *count* schedules that are not due for a year; a token of an operator, and their ids."""
+    one_time_schedules(database_url, [clock.now() + timedelta(days=365)] * count)
+    with db.transaction():
+        return _operator(), _schedule_ids()
 
 
 def schedules_with_history(database_url: str, count: int) -> tuple[str, list[str]]:
@@ -111,15 +123,21 @@ def schedules_with_history(database_url: str, count: int) -> tuple[str, list[str
             " started_at = :now, finished_at = :now",
             {"now": stamp(NOON)},
         )
-        _, token = tokens.create("benchmark", Role.OPERATOR, now=clock.now())
-        ids = [
-            str(UUID(db.uuid_hex(row[0])))
-            for row in db.execute("SELECT id FROM schedule").fetchall()
-        ]
+        token, ids = _operator(), _schedule_ids()
     if not db.is_sqlite():
         db.proxy.connection().autocommit = True
         db.execute("VACUUM ANALYZE")
     return token, ids
+
+
+def _operator() -> str:
+    _, token = tokens.create("benchmark", Role.OPERATOR, now=clock.now())
+    return token
+
+
+def _schedule_ids() -> list[str]:
+    rows = db.execute("SELECT id FROM schedule").fetchall()
+    return [str(UUID(db.uuid_hex(id))) for (id,) in rows]
 
 
 def _schedules(rows: Iterable[dict[str, Any]]) -> None:

@@ -10,10 +10,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import Self
 
-from benchmarks.fresh import ROOT
-
-sys.path.append(str(ROOT / "tests"))
-
 from servers import Postgres, Valkey
 
 

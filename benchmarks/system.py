@@ -25,7 +25,13 @@ class System:
         self.port = _free_port()
         self._folder = folder
         self._environ = os.environ | environ | {"PORT": str(self.port), "PATH": bin_first()}
+        self._started = 0
         self._processes: list[subprocess.Popen[bytes]] = []
+
+    @property
+    def database_url(self) -> str:
+        """The URL of the database that the processes share."""
+        return self._environ["DATABASE_URL"]
 
     def start(self, kind: str) -> None:
         """Start a process of *kind*, with the line of the Procfile."""
@@ -36,17 +42,28 @@ class System:
 
     def execute(self, name: str, command: str) -> None:
         """Start *command*, whose log is kept under *name*."""
-        with (self._folder / f"{name}-{len(self._processes)}.log").open("wb") as log:
-            process = subprocess.Popen(
-                ["sh", "-c", f"exec env {command}"],
-                cwd=ROOT,
-                env=self._environ,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                start_new_session=True,
-            )
-        self._processes.append(process)
+        self._processes.append(self._open(name, command))
+
+    def call(self, name: str, command: str) -> None:
+        """Wait until *command* has ended. Raises `RuntimeError` with the logs if it failed."""
+        if self._open(name, command).wait():
+            raise RuntimeError(f"{command} failed.\n{self._logs()}")
+
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """Within the block no process that was started gets any further."""
+        self._signal(signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            self._signal(signal.SIGCONT)
+
+    def kill(self, pid: int) -> None:
+        """End the process with that *pid* as a power cut would."""
+        (process,) = (each for each in self._processes if each.pid == pid)
+        os.killpg(pid, signal.SIGKILL)
+        process.wait()
+        self._processes.remove(process)
 
     def wait_until_it_serves(self, path: str) -> None:
         """Wait until a GET of *path* on `port` is answered."""
@@ -82,6 +99,23 @@ class System:
             except subprocess.TimeoutExpired:
                 os.killpg(process.pid, signal.SIGKILL)
                 process.wait()
+
+    def _open(self, name: str, command: str) -> "subprocess.Popen[bytes]":
+        self._started += 1
+        with (self._folder / f"{name}-{self._started}.log").open("wb") as log:
+            return subprocess.Popen(
+                ["sh", "-c", f"exec env {command}"],
+                cwd=ROOT,
+                env=self._environ,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+
+    def _signal(self, number: signal.Signals) -> None:
+        for process in self._processes:
+            os.killpg(process.pid, number)
 
     def _logs(self) -> str:
         logs = sorted(self._folder.glob("*.log"))

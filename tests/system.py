@@ -8,6 +8,7 @@ import subprocess
 import sys
 import urllib.error
 import urllib.request
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -48,21 +49,32 @@ class System:
         }
         self._processes: list[subprocess.Popen[bytes]] = []
 
-    def start(self, kind: str) -> "subprocess.Popen[bytes]":
-        """Start one process of *kind* with the Procfile's own command."""
-        command = re.search(rf"^{kind}: (.*)$", PROCFILE.read_text(), re.MULTILINE)[1]
+    def start(
+        self,
+        kind: str,
+        *,
+        command: str | None = None,
+        environ: Mapping[str, str] | None = None,
+        wait: bool = True,
+    ) -> "subprocess.Popen[bytes]":
+        """Start one process of *kind*, with the Procfile's own command unless another is given.
+
+        Waits until an API answers, unless told not to *wait*.
+        """
+        if command is None:
+            command = re.search(rf"^{kind}: (.*)$", PROCFILE.read_text(), re.MULTILINE)[1]
         log = self._folder / f"{kind}-{len(self._processes)}.log"
         with log.open("wb") as output:
             process = subprocess.Popen(
                 ["sh", "-c", f"exec env {command}"],
                 cwd=PROCFILE.parent,
-                env=self.environ,
+                env={**self.environ, **(environ or {})},
                 stdout=output,
                 stderr=output,
                 start_new_session=True,
             )
         self._processes.append(process)
-        if kind == "web":
+        if kind == "web" and wait:
             wait_until(self._answers, "the API to answer", timeout=30)
         return process
 
@@ -83,8 +95,10 @@ class System:
             f"--- {path.name}\n{path.read_text()}" for path in sorted(self._folder.glob("*.log"))
         )
 
-    def call(self, method: str, path: str, body: Any = None) -> tuple[int, Any]:
-        """A request with the admin's token; its status, and the JSON of its answer."""
+    def call(
+        self, method: str, path: str, body: Any = None, *, key: str | None = None
+    ) -> tuple[int, Any]:
+        """A request with the admin's token, and perhaps an idempotency key; its status and JSON."""
         request = urllib.request.Request(
             f"http://127.0.0.1:{self.port}{path}",
             method=method,
@@ -92,6 +106,7 @@ class System:
             headers={
                 "Authorization": f"Bearer {ADMIN_TOKEN}",
                 **({} if body is None else {"Content-Type": "application/json"}),
+                **({} if key is None else {"Idempotency-Key": key}),
             },
         )
         try:

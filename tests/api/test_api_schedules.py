@@ -14,8 +14,18 @@ from shared.states import COMPLETED, SKIPPED, Trigger
 KEYS = [
     *("id", "name", "agentId", "message", "cronExpression", "runAt", "enabled", "timezone"),
     *("startAt", "endAt", "overlapPolicy", "catchUpPolicy", "catchUpWindowSeconds"),
-    *("jitterSeconds", "timeoutSeconds", "maxAttempts", "retryBackoffSeconds", "priority", "tags"),
-    *("createdAt", "updatedAt", "nextRunAt", "lastRun", "description", "error", "version"),
+    *("jitterSeconds", "timeoutSeconds", "maxAttempts", "retryBackoffSeconds", "priority"),
+    *(
+        "keepLast",
+        "tags",
+        "createdAt",
+        "updatedAt",
+        "nextRunAt",
+        "lastRun",
+        "description",
+        "error",
+        "version",
+    ),
 ]
 
 
@@ -59,6 +69,7 @@ def test_what_is_not_named_has_the_documented_defaults(operator, schedule_id):
             "maxAttempts": 3,
             "retryBackoffSeconds": 30,
             "priority": 5,
+            "keepLast": None,
             "tags": [],
             "runAt": None,
             "startAt": None,

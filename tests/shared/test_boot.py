@@ -2,9 +2,9 @@
 
 import pytest
 from peewee import OperationalError
-from servers import Postgres
+from servers import Postgres, Valkey
 
-from shared import boot, db, migrations
+from shared import boot, db, messages, migrations
 from shared.errors import SettingsError
 from shared.process import StopFlag
 
@@ -66,7 +66,7 @@ def test_it_stops_waiting_when_it_is_told_to(environ, database_url, monkeypatch)
 def test_it_refuses_a_database_that_lacks_migrations(environ, tmp_path):
     environ("DATABASE_URL", f"sqlite:///{tmp_path}/empty.db")
 
-    with pytest.raises(SettingsError, match="0001_initial: run `agent-manager migrate` first"):
+    with pytest.raises(SettingsError, match="0002_faults: run `agent-manager migrate` first"):
         begin()
 
 
@@ -86,3 +86,45 @@ def test_a_database_that_does_not_exist_is_waited_for_on_postgres(
 
     with stop:
         assert boot.boot(stop) is None
+
+
+@pytest.fixture
+def redis_of_its_own():
+    with Valkey() as server, messages.publisher(server.url) as client:
+        yield server.url, client
+
+
+def test_it_refuses_a_redis_that_evicts_messages(environ, database_url, redis_of_its_own):
+    url, client = redis_of_its_own
+    environ("DATABASE_URL", database_url)
+    environ("REDIS_URL", url)
+    client.config_set("maxmemory-policy", "allkeys-lru")
+
+    with pytest.raises(SettingsError, match=r"its policy is allkeys-lru\. Set its .* noeviction"):
+        begin()
+
+
+def test_it_warns_of_a_redis_that_would_evict_what_expires(
+    environ, database_url, redis_of_its_own, monkeypatch, caplog
+):
+    url, client = redis_of_its_own
+    environ("DATABASE_URL", database_url)
+    environ("REDIS_URL", url)
+    client.config_set("maxmemory-policy", "volatile-lru")
+    monkeypatch.setattr(boot.log, "setup", lambda level: None)
+
+    assert begin() is not None
+
+    assert "volatile-lru" in caplog.text
+    assert "noeviction" in caplog.text
+
+
+def test_it_begins_without_redis_and_says_so(environ, database_url, monkeypatch, caplog):
+    environ("DATABASE_URL", database_url)
+    environ("REDIS_URL", "redis://:hunter2@127.0.0.1:1/0")
+    monkeypatch.setattr(boot.log, "setup", lambda level: None)
+
+    assert begin() is not None
+
+    assert "cannot reach Redis, will keep trying" in caplog.text
+    assert "hunter2" not in caplog.text

@@ -5,15 +5,17 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from pathlib import Path
 from threading import Barrier
+from uuid import uuid4
 
 import pytest
+import redis
 from peewee import Database
 from servers import Postgres, Valkey
 
-from shared import clock, db, surroundings, zones
+from shared import clock, db, messages, surroundings, zones
 from shared.errors import Invalid
 from shared.findings import FAIL, OK, WARN
-from shared.messages import publisher
+from shared.messages import Sending, publisher
 
 Connect = Callable[..., Database]
 
@@ -137,6 +139,29 @@ def test_a_redis_that_evicts_is_not() -> None:
     assert finding.status is FAIL
     assert "allkeys-lru" in finding.says
     assert "noeviction" in finding.cure
+
+
+def test_a_redis_that_evicts_only_what_expires_is_a_warning() -> None:
+    finding = surroundings.keeping("volatile-ttl")
+
+    assert (finding.status, "volatile-ttl" in finding.says) == (WARN, True)
+    assert "noeviction" in finding.cure
+
+
+@pytest.mark.parametrize("policy", ["noeviction", "volatile-lru"])
+def test_what_is_not_called_a_failure_keeps_every_message_when_it_is_full(policy: str) -> None:
+    with Valkey() as server, publisher(server.url) as client:
+        client.config_set("maxmemory", client.info("memory")["used_memory"] + 1_000_000)
+        client.config_set("maxmemory-policy", policy)
+
+        sent = 0
+        with pytest.raises(redis.exceptions.OutOfMemoryError):
+            while True:
+                messages.send(client, [Sending(uuid4().hex, 0) for _ in range(100)])
+                sent += 100
+
+        assert surroundings.broker(client).status is not FAIL
+        assert sent <= messages.waiting(client) < sent + 100
 
 
 def test_a_redis_that_forbids_config_tells_its_policy_otherwise() -> None:

@@ -1,6 +1,7 @@
 """The consumer that waits, on a real Valkey."""
 
 import threading
+import time
 
 import pytest
 import redis
@@ -40,7 +41,13 @@ def send(client, *names):
 
 
 def in_redis(client):
-    return client.hlen(f"{QUEUE}.msgs")
+    """The runs of which there is a message, whether it was fetched or not."""
+    return [Message.decode(body).args[0] for body in client.hvals(f"{QUEUE}.msgs")]
+
+
+def waiting(client):
+    """The runs whose messages wait to be fetched."""
+    return [message_id.partition(b".")[0].decode() for message_id in client.lrange(QUEUE, 0, -1)]
 
 
 def test_what_was_sent_is_consumed_in_order(client, consumer):
@@ -78,12 +85,21 @@ def test_no_more_is_fetched_than_there_is_room_for(client, consumer):
 def test_what_has_ended_is_gone_from_redis_with_the_next_fetch(client, consumer):
     send(client, "run-1")
     consumer.ack(next(consumer))
-    assert in_redis(client) == 1
+    assert in_redis(client) == ["run-1"]
 
     send(client, "run-2")
     next(consumer)
 
-    assert client.hkeys(f"{QUEUE}.msgs") == [b"run-2.0"]
+    assert in_redis(client) == ["run-2"]
+
+
+def test_a_run_sent_again_as_it_ends_is_consumed_again(client, consumer):
+    send(client, "run-1")
+    consumer.ack(next(consumer))
+
+    send(client, "run-1")
+
+    assert next(consumer).args == ("run-1",)
 
 
 def test_closing_tells_redis_what_has_ended(client, consumer):
@@ -92,7 +108,7 @@ def test_closing_tells_redis_what_has_ended(client, consumer):
 
     consumer.close()
 
-    assert in_redis(client) == 0
+    assert in_redis(client) == []
     assert client.keys(f"{NAMESPACE}:__acks__*") == []
 
 
@@ -102,7 +118,7 @@ def test_a_draining_broker_fetches_nothing(client, broker, consumer):
     consumer._freed.set()
 
     assert next(consumer) is None
-    assert client.lrange(QUEUE, 0, -1) == [b"run-1.0"]
+    assert waiting(client) == ["run-1"]
 
 
 def test_what_ended_while_redis_was_away_is_told_when_it_is_back(client, broker, consumer):
@@ -115,7 +131,7 @@ def test_what_ended_while_redis_was_away_is_told_when_it_is_back(client, broker,
 
     broker.consume(RUNS_QUEUE, prefetch=2).close()
 
-    assert client.hkeys(f"{QUEUE}.msgs") == [b"run-2.0"]
+    assert in_redis(client) == ["run-2"]
 
 
 def test_what_was_not_worked_on_goes_back(client, consumer):
@@ -123,7 +139,7 @@ def test_what_was_not_worked_on_goes_back(client, consumer):
 
     consumer.requeue([next(consumer)])
 
-    assert client.lrange(QUEUE, 0, -1) == [b"run-1.0"]
+    assert waiting(client) == ["run-1"]
 
 
 @pytest.mark.parametrize("body", [b"{", b"[]", b'{"args": []}', b"\x80\x04"])
@@ -153,14 +169,16 @@ def test_a_message_that_dramatiq_itself_sends_is_understood(broker, consumer):
     consumer.nack(message)
 
 
-def test_a_redis_that_is_away_is_waited_for_and_said_once(client, broker, consumer, caplog):
+@pytest.mark.parametrize(
+    "error", [redis.ConnectionError, redis.TimeoutError, redis.OutOfMemoryError, redis.ReadOnlyError]
+)
+def test_a_redis_of_no_use_is_waited_for_and_said_once(error, client, broker, consumer, caplog):
     caplog.set_level("INFO")
-    consumer._freed.set()
 
-    def away(*_):
-        raise redis.ConnectionError("gone")
+    def fail(*_):
+        raise error("no use")
 
-    broker.do_fetch = away
+    broker.do_fetch = fail
     assert (next(consumer), next(consumer)) == (None, None)
     del broker.do_fetch
     send(client, "run-1")
@@ -168,6 +186,17 @@ def test_a_redis_that_is_away_is_waited_for_and_said_once(client, broker, consum
     assert next(consumer).args == ("run-1",)
     assert caplog.text.count("cannot fetch messages from Redis") == 1
     assert "can fetch messages from Redis again" in caplog.text
+
+
+def test_a_redis_that_is_away_is_not_asked_again_at_once(client, broker, consumer):
+    send(client, "run-1")
+    consumer.ack(next(consumer))
+    broker.client = messages.publisher("redis://127.0.0.1:1")
+    started = time.monotonic()
+
+    assert next(consumer) is None
+
+    assert time.monotonic() - started > 0.9
 
 
 def test_there_is_no_queue_of_delayed_messages(broker):

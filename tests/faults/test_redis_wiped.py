@@ -1,0 +1,105 @@
+"""Redis forgets all that it held: it is wiped, it dies, or another takes its place."""
+
+import pytest
+import redis
+from servers import Valkey
+from waiting import wait_until
+
+from shared import messages, tally
+from shared.tally import Count
+
+QUEUE = f"{messages.NAMESPACE}:{messages.RUNS_QUEUE}"
+FETCHED_FROM = f"{messages.NAMESPACE}:__heartbeats__"
+
+
+def wipe(server):
+    """Wipe *server* at a moment at which messages wait in it."""
+    with redis.from_url(server.url) as client:
+
+        def wiped():
+            with client.pipeline() as at_once:
+                return at_once.llen(QUEUE).flushall().execute()[0]
+
+        wait_until(wiped, "messages to be wiped", timeout=20)
+
+
+def fail_over(server, heir):
+    """Make *server* a replica, as Sentinel does, and have *heir* answer in its place."""
+    with redis.from_url(server.url, single_connection_client=True) as old:
+        old.ping()
+        (heir.folder / "valkey.sock").replace(server.folder / "valkey.sock")
+        old.replicaof("127.0.0.1", 1)
+        old.client_kill_filter(_type="normal", skipme=True)
+
+
+def resends():
+    """How many messages were sent again, as the processes have written down."""
+    return tally.total()[Count.RESENDS]
+
+
+def test_runs_whose_messages_were_wiped_are_sent_again(
+    system, outside, orders, checked, own_valkey
+):
+    orders.one_time(5, outside.agent())
+    system.start("scheduler")
+    wipe(own_valkey)
+
+    system.start("worker")
+
+    checked()
+    assert [line.attempt for line in outside.lines("began")] == [1] * 5
+    wait_until(resends, "resends to be counted")
+
+
+@pytest.mark.slow
+def test_wiped_again_and_again_under_load_it_costs_time_and_no_run(
+    system, outside, orders, checked, own_valkey
+):
+    agent = outside.agent(seconds=0.2)
+    orders.one_time(60, agent)
+    system.start_all("scheduler", "scheduler", "worker", "worker")
+
+    for _ in range(10):
+        for _ in range(4):
+            orders.run(agent)
+        wipe(own_valkey)
+
+    checked(timeout=120)
+    assert [line.attempt for line in outside.lines("began")] == [1] * 100
+    wait_until(resends, "resends to be counted")
+
+
+@pytest.mark.slow
+def test_killed_and_started_empty_under_load_it_costs_time_and_no_run(
+    system, outside, orders, checked, own_valkey
+):
+    agent = outside.agent(seconds=0.2)
+    system.start_all("scheduler", "worker", "worker")
+
+    for number in range(1, 6):
+        orders.one_time(20, agent)
+        outside.wait_for("began", 20 * (number - 1) + 10, timeout=60)
+        own_valkey.kill()
+        own_valkey.start()
+
+    checked(timeout=120)
+    assert [line.attempt for line in outside.lines("began")] == [1] * 100
+
+
+@pytest.mark.slow
+def test_a_failover_to_an_empty_redis_under_load_costs_time_and_no_run(
+    system, outside, orders, checked, own_valkey
+):
+    agent = outside.agent(seconds=0.2)
+    orders.one_time(60, agent)
+    workers = system.start_all("scheduler", "worker", "worker")[1:]
+    outside.wait_for("began", 10)
+
+    with Valkey() as heir:
+        fail_over(own_valkey, heir)
+
+        checked()
+        with redis.from_url(own_valkey.url) as client:
+            assert client.zcard(FETCHED_FROM) == len(workers)
+    assert [line.attempt for line in outside.lines("began")] == [1] * 60
+    assert [worker.poll() for worker in workers] == [None, None]

@@ -1,0 +1,40 @@
+"""Somebody who looks at the database all the while, and remembers what must not have changed."""
+
+import threading
+from typing import Self
+
+import ends
+import record
+from record import AWAY, Snapshot
+
+_LOOKS_EVERY_SECONDS = 0.5
+
+
+class Witness:
+    """A thread that compares each look with the one before. Use it as a context."""
+
+    def __init__(self, database_url: str) -> None:
+        self._url = database_url
+        self._stop = threading.Event()
+        self._last: Snapshot | None = None
+        self._thread = threading.Thread(target=self._watch, name="witness", daemon=True)
+        #: A sentence for each promise that was seen broken.
+        self.broken: list[str] = []
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        self._thread.join(30)
+
+    def _watch(self) -> None:
+        while not self._stop.wait(_LOOKS_EVERY_SECONDS):
+            try:
+                seen = record.take(self._url)
+            except AWAY:
+                continue
+            if self._last is not None:
+                self.broken += ends.are_final(self._last, seen)
+            self._last = seen
