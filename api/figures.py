@@ -8,7 +8,7 @@ from datetime import timedelta
 from typing import NamedTuple
 
 from shared.tally import Count
-from shared.vitals import COUNTED_AT_MOST, Load, Pulse
+from shared.vitals import RUNS_COUNTED, SCHEDULES_COUNTED, Load, Pulse
 
 
 class Figure(NamedTuple):
@@ -88,13 +88,13 @@ FIGURES = (
 AMOUNTS = (
     Amount(
         "runs_queued",
-        f"Runs that wait for a worker or for their time; {COUNTED_AT_MOST} stands for more.",
+        f"Runs that wait for a worker or for their time; {RUNS_COUNTED} stands for more.",
         lambda load: load.queued,
     ),
     Amount("runs_running", "Runs that a worker holds.", lambda load: load.running),
     Amount(
         "schedules_enabled",
-        f"Schedules that are enabled; {COUNTED_AT_MOST} stands for more.",
+        f"Schedules that are enabled; {SCHEDULES_COUNTED} stands for more.",
         lambda load: load.schedules_enabled,
     ),
     Amount(

@@ -6,16 +6,21 @@ from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 
 from flask import Flask, Response, request
+from peewee import ProgrammingError
 from playhouse.pool import MaxConnectionsExceeded
 from werkzeug.exceptions import HTTPException
 from werkzeug.exceptions import NotFound as NotFoundHere
 
-from shared import db
+from api.services import services
+from shared import db, surroundings
 from shared.errors import AgentManagerError, Conflict, CronError, Invalid, NotFound, VersionMismatch
+from shared.findings import FAIL
 
 logger = logging.getLogger(__name__)
 
 MEDIA_TYPE = "application/problem+json"
+# How SQLite and PostgreSQL say that their disk is full.
+_NO_ROOM = ("disk is full", "No space left on device")
 # How long a client should wait for a database that is away.
 _RETRY_AFTER_SECONDS = "5"
 
@@ -65,6 +70,7 @@ def register(app: Flask) -> None:
     app.register_error_handler(HTTPException, _http)
     for error in (*db.UNREACHABLE, MaxConnectionsExceeded):
         app.register_error_handler(error, _unreachable)
+    app.register_error_handler(ProgrammingError, _misunderstood)
     app.register_error_handler(Exception, _unexpected)
 
 
@@ -87,10 +93,25 @@ def _http(error: HTTPException) -> Response:
 
 
 def _unreachable(error: Exception) -> Response:
-    logger.warning("the database is away: %s", error)
-    return problem(
-        503, "The database is away; try again.", headers={"Retry-After": _RETRY_AFTER_SECONDS}
-    )
+    if str(error).startswith("no such "):  # SQLite's words for a table or a column.
+        return _misunderstood(error)
+    services().database_trouble.begins(error)
+    if any(words in str(error) for words in _NO_ROOM):
+        return _later("The disk of the database is full; make room there, and try again.")
+    return _later("The database is away; try again.")
+
+
+def _misunderstood(error: Exception) -> Response:
+    """The database and this release are of different minds about the tables, or it is our fault."""
+    finding = surroundings.migrated()
+    if finding.status is not FAIL:
+        return _unexpected(error)
+    services().database_trouble.begins(error)
+    return _later(f"{finding.says} {finding.cure}")
+
+
+def _later(says: str) -> Response:
+    return problem(503, says, headers={"Retry-After": _RETRY_AFTER_SECONDS})
 
 
 def _unexpected(error: Exception) -> Response:

@@ -1,14 +1,16 @@
 """What the views need beside the database: made once for each application."""
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import cast
 from uuid import UUID
 
 from flask import current_app
 
+from api.bookkeeping import Bookkeeper
 from shared import clock, db, failpoints
 from shared.dispatch import Dispatcher
+from shared.log import Trouble
 from shared.settings import Settings
 from shared.tokens import Doorkeeper
 
@@ -19,11 +21,14 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Services:
-    """The settings, who knows the tokens, and the way to the workers."""
+    """The settings, who knows the tokens, the way to the workers, and who notes what happened."""
 
     settings: Settings
     doorkeeper: Doorkeeper
     dispatcher: Dispatcher
+    bookkeeper: Bookkeeper = field(default_factory=Bookkeeper)
+    # Over when a request could be served again.
+    database_trouble: Trouble = field(default_factory=lambda: Trouble(logger, "reach the database"))
 
     def dispatch(self, run_id: UUID) -> None:
         """Send a run that was just committed. What fails here is left to the scheduler."""

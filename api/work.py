@@ -7,7 +7,9 @@ from collections.abc import Callable
 
 from flask import Response
 
-from shared import db, failpoints
+from api.services import services
+from shared import db, failpoints, tally
+from shared.tally import Count
 
 
 def unit(serve: Callable[[], Response], *, reads: bool) -> Response:
@@ -25,7 +27,9 @@ def unit(serve: Callable[[], Response], *, reads: bool) -> Response:
         _renew()
         if not reads:
             raise
-        return serve()
+        response = serve()
+    services().database_trouble.ends()
+    response.call_on_close(services().bookkeeper.answered)
     if not reads:
         failpoints.reach("api.after_commit")
     return response
@@ -40,5 +44,6 @@ def _answers() -> bool:
 
 
 def _renew() -> None:
+    tally.add(Count.DATABASE_RETRIES)
     db.proxy.close()
     db.proxy.connect()

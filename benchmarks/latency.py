@@ -22,7 +22,7 @@ GOAL_P99_MS = 50
 GOAL_AFTER_IDLE_MS = 20
 
 # For the schedules to be made.
-_LEAD = timedelta(seconds=4)
+_LEAD = timedelta(seconds=6)
 # Longer than a process waits for anything.
 _IDLE = timedelta(seconds=3)
 _IDLE_COUNT = 10

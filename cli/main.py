@@ -5,6 +5,7 @@ from typing import Any
 import click
 from peewee import PeeweeException
 
+from cli.backup import backup
 from cli.doctor import doctor
 from cli.migrate import migrate
 from cli.token import token
@@ -32,5 +33,5 @@ def main() -> None:
     """Self-hosted cron for AI agents."""
 
 
-for command in (up, migrate, token, doctor):
+for command in (up, migrate, token, doctor, backup):
     main.add_command(command)

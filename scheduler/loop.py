@@ -19,6 +19,7 @@ from shared.tally import Count
 logger = logging.getLogger(__name__)
 
 _AT_LEAST_SECONDS = 0.02
+_NOTE_SECONDS = 1.0
 _PRUNE_SECONDS = 600.0
 # While there is more to prune; in between, the other duties have their turn.
 _PRUNE_MORE_SECONDS = 0.1
@@ -42,6 +43,7 @@ class Scheduler:
         self._troubles: dict[str, Trouble] = {}
         self._registered = False
         self._minute: datetime | None = None
+        self._note_due = 0.0
         self._dispatch_due = self._reap_due = self._prune_due = 0.0
 
     def run(self, stop: StopFlag) -> None:
@@ -72,7 +74,7 @@ class Scheduler:
             self._attend("write down its counts", self._save_tally)
         if moment >= self._prune_due:
             self._attend("prune", self._prune)
-        return self._idle_seconds()
+        return self._idle_seconds(seen=now)
 
     def _attend(self, doing: str, duty: Callable[[], object]) -> None:
         trouble = self._troubles.setdefault(doing, Trouble(logger, doing))
@@ -94,15 +96,17 @@ class Scheduler:
     def _tick(self, now: datetime) -> None:
         started = clock.monotonic()
         settled, lag = tick(now, self._dispatcher, batch=self._settings.tick_batch)
-        minute = now.replace(second=0, microsecond=0)
-        if settled:
+        if self._dispatcher.left_behind:
             # What the tick could not send itself must not wait.
             self._dispatch_due = 0.0
-        if settled or minute != self._minute:
+        minute = now.replace(second=0, microsecond=0)
+        # Ticks may follow closely on each other; a note of each would cost more than they do.
+        if minute != self._minute or (settled and started >= self._note_due):
             took_ms = round((clock.monotonic() - started) * 1000)
             lag_ms = round(lag.total_seconds() * 1000)
             processes.scheduler_ticked(self.id, took_ms=took_ms, lag_ms=lag_ms, now=now)
             self._minute = minute
+            self._note_due = started + _NOTE_SECONDS
 
     def _dispatch(self) -> None:
         interval = self._settings.dispatch_interval
@@ -124,18 +128,21 @@ class Scheduler:
     def _save_tally(self) -> None:
         tally.save(self.id, now=clock.now())
 
-    def _idle_seconds(self) -> float:
-        """How long to sleep: until the next duty, the next minute, or the next fire time."""
+    def _idle_seconds(self, *, seen: datetime) -> float:
+        """How long to sleep: until the next duty, the next minute, or the next fire time.
+
+        *seen*: up to when the tick has looked.
+        """
         moment = clock.monotonic()
         idle = min(self._dispatch_due, self._reap_due, self._prune_due) - moment
         now = self._clock.now()
-        until = [clock.next_minute(now)]
+        waits = [(clock.next_minute(now) - now).total_seconds()]
         try:
             due_at = due.next_due_at()
         except db.UNREACHABLE:
             due_at = None  # Said by the tick, which comes again with the next duty.
         if due_at is not None:
-            until.append(due_at)
-        # What is due already and was not settled could not be: not at once again.
-        waits = [max((at - now).total_seconds(), _AT_LEAST_SECONDS) for at in until]
+            # What the tick has seen and not settled it could not: not at once again.
+            settled = due_at > seen
+            waits.append((due_at - now).total_seconds() if settled else _AT_LEAST_SECONDS)
         return max(0.0, min(idle, *waits))

@@ -20,11 +20,13 @@ class Pruner:
         self._days = days
         self._steps: Iterator[int] | None = None
         self._pruned = 0
-        self._said_at = clock.monotonic()
+        self._said_at = 0.0
 
     def prune(self, now: datetime) -> bool:
         """Delete for a moment; whether there may be more to delete at once."""
-        steps = self._steps or retention.prune(days=self._days, now=now)
+        steps = self._steps
+        if steps is None:
+            steps, self._said_at = retention.prune(days=self._days, now=now), clock.monotonic()
         # If one fails, the next go is to begin again.
         self._steps = None
         until = clock.monotonic() + _AT_LONGEST_SECONDS

@@ -7,6 +7,7 @@ at the end for what the two spell otherwise.
 
 import json
 import re
+import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
@@ -32,8 +33,12 @@ from shared.errors import SettingsError
 
 proxy = DatabaseProxy()
 
-# What a driver raises when the database went away; the same work may be tried again.
-UNREACHABLE = (OperationalError, InterfaceError, InternalError, MaxConnectionsExceeded)
+# What a driver raises when the database went away; the same work may be tried again. SQLite
+# commits a statement that returns rows when they are fetched, of which Peewee is not aware.
+UNREACHABLE = (
+    *(OperationalError, InterfaceError, InternalError, MaxConnectionsExceeded),
+    sqlite3.OperationalError,
+)
 
 # `:name`, and not the second half of `::type`.
 _PLACEHOLDER = re.compile(r"(?<![:\w]):([a-z_]+)\b")
@@ -125,13 +130,20 @@ def connect(url: str, *, connections: int = 10, patience: timedelta | None = Non
     return database
 
 
+class _SqliteFile(SqliteDatabase):
+    def rollback(self) -> None:
+        # Where its disk is full, SQLite has rolled back by itself; that is what is to be heard of.
+        if self.connection().in_transaction:
+            super().rollback()
+
+
 def _sqlite(url: str, patience: timedelta) -> Database:
     path = unquote(urlsplit(url).path).removeprefix("/")
     if not path:
         raise SettingsError("DATABASE_URL names no file; write sqlite:///path/to/file.db.")
     if not Path(path).parent.is_dir():
         raise SettingsError(f"DATABASE_URL: there is no folder {Path(path).parent}.")
-    return SqliteDatabase(
+    return _SqliteFile(
         path,
         lock_type="IMMEDIATE",
         timeout=patience.total_seconds(),

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from shared.findings import FAIL, OK, WARN, Finding, count, in_words
 from shared.processes import LiveWorker
 from shared.tally import Count
-from shared.vitals import COUNTED_AT_MOST, TICKS_WITHIN, Load, Pulse
+from shared.vitals import RUNS_COUNTED, SCHEDULES_COUNTED, TICKS_WITHIN, Load, Pulse
 
 MINUTE = timedelta(minutes=1)
 # What was counted within this is worth a look.
@@ -112,15 +112,18 @@ def reaped(pulse: Pulse, *, lease: timedelta) -> Finding:
 def sound(load: Load) -> Finding:
     """Whether the ticks can make sense of every enabled schedule."""
     if not load.schedules_set_aside:
-        says = f"{_counted(load.schedules_enabled, 'schedule')} enabled, none set aside."
-        return Finding("set aside", OK, says)
-    says = f"{_counted(load.schedules_set_aside, 'schedule')} set aside by a tick."
+        enabled = _counted(load.schedules_enabled, SCHEDULES_COUNTED, "schedule")
+        return Finding("set aside", OK, f"{enabled} enabled, none set aside.")
+    says = (
+        f"{_counted(load.schedules_set_aside, SCHEDULES_COUNTED, 'schedule')} set aside by a tick."
+    )
     return Finding("set aside", WARN, says, "Its `error` says why; mend it, and save it again.")
 
 
 def busy(load: Load) -> Finding:
     """How much there is to do."""
-    return Finding("runs", OK, f"{_counted(load.queued, 'run')} queued, {load.running} running.")
+    queued = _counted(load.queued, RUNS_COUNTED, "run")
+    return Finding("runs", OK, f"{queued} queued, {load.running} running.")
 
 
 def counted(pulse: Pulse) -> Finding:
@@ -142,8 +145,8 @@ def recently(pulse: Pulse, latest: Mapping[Count, datetime]) -> Iterator[Finding
         yield Finding("lately", OK, "Nothing that should not happen was counted in the last hour.")
 
 
-def _counted(number: int, noun: str) -> str:
-    return f"{'over ' if number >= COUNTED_AT_MOST else ''}{count(number, noun)}"
+def _counted(number: int, most: int, noun: str) -> str:
+    return f"{'at least ' if number >= most else ''}{count(number, noun)}"
 
 
 def _words(what: Count) -> str:

@@ -34,12 +34,15 @@ class Outgoing:
     def __init__(self, room: int, again_at: datetime) -> None:
         self._room = room
         self._taken: list[tuple[int, str]] = []
+        #: Whether something could go at once, and was not taken.
+        self.left_behind = False
         #: When they are sent again if nobody claims them, as `shared.db.stamp` writes it.
         self.again_at = stamp(again_at)
 
     def take(self, run_id: str, priority: int) -> bool:
         """Take a run, named in hexadecimal digits. False: there is no room."""
         if len(self._taken) >= self._room:
+            self.left_behind = True
             return False
         self._taken.append((-priority, run_id))
         return True
@@ -59,6 +62,8 @@ class Dispatcher:
         self._resend_after = resend_after
         self._latest_resend = max(resend_after, _RESEND_AT_LEAST_EVERY)
         self._given = 0
+        #: Whether something that was put into `outgoing` since the last dispatch waits for one.
+        self.left_behind = False
         # Until Redis has answered, nobody waits for it.
         self._away = True
 
@@ -67,6 +72,7 @@ class Dispatcher:
 
         Raises `redis.RedisError` when Redis cannot be reached; then all is as before.
         """
+        self.left_behind = False
         waiting, room = self._look(now)
         sendings: list[Sending] = []
         if room:
@@ -100,6 +106,7 @@ class Dispatcher:
                 logger.warning("runs left to be dispatched: %s", error)
         outgoing = Outgoing(room, now + self._resend_after)
         yield outgoing
+        self.left_behind |= outgoing.left_behind
         self._send(outgoing.sendings(), now)
 
     def at_once(self, run_id: UUID, now: datetime) -> None:

@@ -82,8 +82,8 @@ def settle(
                     memo.clear()
                 plan = memo[rule] = _plan(rule, now)
             made = _made(plan, schedule_id, jitter_seconds, now)
-            if outgoing is not None and not rule.agent_limited and not jitter_seconds:
-                _post(made, outgoing, rule.priority)
+            if outgoing is not None and not jitter_seconds:
+                _post(made, outgoing, rule)
         except Exception as error:
             # One broken schedule is set aside; it neither stops the tick nor trips the next.
             logger.exception("schedule %s set aside", schedule_id)
@@ -227,10 +227,15 @@ def _made(plan: Plan, schedule_id: str, jitter_seconds: int, now: datetime) -> l
     return rows
 
 
-def _post(rows: list[dict[str, Any]], outgoing: Outgoing, priority: int) -> None:
-    """Mark the queued among *rows* as sent, and put them into *outgoing*."""
+def _post(rows: list[dict[str, Any]], outgoing: Outgoing, rule: Rule) -> None:
+    """Mark the queued among *rows* as sent, and put them into *outgoing*, as far as they may go."""
     for row in rows:
-        if row["status"] == QUEUED and outgoing.take(row["id"], priority):
+        if row["status"] != QUEUED:
+            continue
+        if rule.agent_limited:
+            # Which of its runs has a place is for a dispatch to say.
+            outgoing.left_behind = True
+        elif outgoing.take(row["id"], rule.priority):
             row["dispatches"] = 1
             row["dispatch_at"] = outgoing.again_at
 

@@ -6,6 +6,7 @@ AgentManagerError
 ├── NotFound             nothing answers to that id
 ├── Conflict             the thing is in a state that does not allow it
 ├── VersionMismatch      somebody else changed it first
+├── BackupFailed         there is no sound copy of the database where one was wanted
 └── Invalid              a value is wrong; says which field and how
 """
 

@@ -4,9 +4,12 @@ A message is a name and an id: it holds nothing that must not be lost, and nothi
 built by name, so that whoever sends it need not import the actor that answers to it.
 """
 
+import json
 import secrets
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any, NamedTuple
+from uuid import UUID
 
 import redis
 from dramatiq import Message
@@ -34,6 +37,10 @@ _TEMPLATE = (
 )
 
 
+# Longer than any message of ours.
+_LONGEST = 1024
+
+
 class Sending(NamedTuple):
     """A run that is to be executed, and how often it has been sent before."""
 
@@ -51,7 +58,11 @@ def publisher(url: str) -> redis.Redis:
 
 def waiting(client: redis.Redis) -> int:
     """How many messages wait in Redis for a worker to fetch them."""
-    length: int = client.llen(_queue_key())
+    with reconnecting(client), client.pipeline(transaction=False) as pipeline:
+        # This removes nothing, but what became a replica refuses it: nobody fetches from there.
+        pipeline.ltrim(_queue_key(), 0, -1)
+        pipeline.llen(_queue_key())
+        length: int = pipeline.execute()[-1]
     return length
 
 
@@ -70,10 +81,48 @@ def send(client: redis.Redis, sendings: Iterable[Sending]) -> None:
         bodies[message_id] = body
     if not bodies:
         return
-    with client.pipeline() as pipeline:
+    with reconnecting(client), client.pipeline() as pipeline:
         pipeline.hset(f"{_queue_key()}.msgs", mapping=bodies)
         pipeline.rpush(_queue_key(), *bodies)
         pipeline.execute()
+
+
+def read(body: bytes) -> Message[Any] | None:
+    """The message that *body* holds, whatever more it says. None: it is none of ours."""
+    if len(body) > _LONGEST:
+        return None
+    try:
+        said = json.loads(body)
+        (run_id,) = said["args"]
+        actor, message_id = said["actor_name"], said["options"]["redis_message_id"]
+        UUID(run_id)
+        if actor != EXECUTE_RUN or not message_id.isascii():
+            return None
+    except (ValueError, TypeError, LookupError, AttributeError, RecursionError):
+        return None
+    return Message(
+        queue_name=RUNS_QUEUE,
+        actor_name=EXECUTE_RUN,
+        args=(run_id,),
+        kwargs={},
+        # Others that Dramatiq knows would delay it, or say what may be raised.
+        options={"redis_message_id": message_id},
+        message_id=message_id,
+        message_timestamp=0,
+    )
+
+
+@contextmanager
+def reconnecting(client: redis.Redis) -> Iterator[None]:
+    """After an error of Redis within the block have *client* connect anew.
+
+    Its url may lead elsewhere by now: a failover need not end the connections of clients.
+    """
+    try:
+        yield
+    except redis.RedisError:
+        client.connection_pool.disconnect(inuse_connections=False)
+        raise
 
 
 def _queue_key() -> str:

@@ -43,13 +43,13 @@ def new_id() -> str:
 def worker_started(
     id: str, *, threads: int, queues: list[str], until: datetime, now: datetime
 ) -> None:
-    """Enter a worker into the table, and take out those not seen for a week.
+    """Enter a worker into the table, if it is not there, and take out those not seen for a week.
 
     *until* then it is taken for alive, should it not be heard of again.
     """
     with db.transaction():
         Worker.delete().where(Worker.heartbeat_at < now - _REMEMBERED).execute()
-        Worker.create(
+        Worker.insert(
             id=id,
             host=socket.gethostname(),
             pid=os.getpid(),
@@ -59,7 +59,7 @@ def worker_started(
             started_at=now,
             heartbeat_at=now,
             alive_until=until,
-        )
+        ).on_conflict_ignore().execute()
 
 
 def worker_seen(id: str, *, alive: Alive, until: datetime, now: datetime) -> None:
@@ -116,15 +116,15 @@ def _at(now: datetime) -> dict[str, str]:
 
 
 def scheduler_started(id: str, *, now: datetime) -> None:
-    """Enter a scheduler into the table, and take out those not seen for a week."""
+    """Enter a scheduler into the table, if it is not there; take out those not seen for a week."""
     with db.transaction():
         seen_lately = Scheduler.last_tick_at >= now - _REMEMBERED
         Scheduler.delete().where(
             Scheduler.started_at < now - _REMEMBERED, ~fn.COALESCE(seen_lately, False)
         ).execute()
-        Scheduler.create(
+        Scheduler.insert(
             id=id, host=socket.gethostname(), pid=os.getpid(), version=VERSION, started_at=now
-        )
+        ).on_conflict_ignore().execute()
 
 
 def scheduler_ticked(id: str, *, took_ms: int, lag_ms: int, now: datetime) -> None:

@@ -39,7 +39,7 @@ def _too_old(before: datetime) -> Iterator[int]:
 
 
 def _too_many(before: datetime) -> Iterator[int]:
-    """Delete of each schedule what is beyond its `keep_last`, as far as it ended before *before*."""
+    """Delete the runs beyond their schedule's `keep_last` that ended before *before*."""
     after = _FIRST
     while schedules := _rows(
         "SELECT id, keep_last FROM schedule WHERE id > :after ORDER BY id LIMIT :limit",

@@ -14,7 +14,7 @@ from shared import db, events, policy
 from shared.attempts import Claimed, Held, Lease, Leased, Outcome, failure
 from shared.db import stamp
 from shared.errors import Conflict, NotFound
-from shared.models import Run
+from shared.models import Run, RunEvent
 from shared.states import (
     ACTIVE,
     CANCELLED,
@@ -163,6 +163,20 @@ def release(held: Lease, *, now: datetime) -> bool:
             says = {"message": "Its worker was stopped; this attempt does not count."}
             events.append(held.run_id, held.attempt, [("put_back", says)], now=now)
     return moved == 1
+
+
+def is_lost(held: Lease) -> bool:
+    """Whether the run was taken from the owner of that attempt, whose lease ran out."""
+    failed = RunEvent.select().where(
+        RunEvent.run == held.run_id,
+        RunEvent.attempt == held.attempt,
+        RunEvent.type == "attempt_failed",
+    )
+    errors = [event.data for event in failed]
+    run: Run | None = Run.get_or_none(Run.id == held.run_id, Run.attempt == held.attempt)
+    if run is not None and run.error is not None:
+        errors.append(run.error)
+    return any(error["code"] == ErrorCode.WORKER_LOST.value for error in errors)
 
 
 def leases() -> list[Leased]:

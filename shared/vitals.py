@@ -13,8 +13,9 @@ from shared.tally import Count
 
 # A tick comes every minute; a scheduler that two of them did not come from does not tick.
 TICKS_WITHIN = timedelta(minutes=2)
-# Beyond this it is as good as more: nobody waits for a million rows to be counted.
-COUNTED_AT_MOST = 100_000
+# Nobody waits for a million rows to be counted: these stand for more. Schedules are counted in
+# their index alone; of runs that come and go, PostgreSQL may have to look at every single row.
+SCHEDULES_COUNTED, RUNS_COUNTED = 100_000, 10_000
 
 # The minima are the first entries of their indexes; the schedulers are few.
 _PULSE = """
@@ -32,14 +33,19 @@ FROM
 _LOAD = """
 SELECT
   (SELECT count(*) FROM (
-    SELECT 1 FROM schedule {by_due} WHERE enabled ORDER BY next_run_at LIMIT :most) AS some),
+    SELECT 1 FROM schedule {by_due} WHERE enabled
+    ORDER BY next_run_at LIMIT :schedules
+  ) AS first),
   (SELECT count(error) FROM (
-    SELECT error FROM schedule {by_due} WHERE enabled AND next_run_at IS NULL LIMIT :most) AS some),
+    SELECT error FROM schedule {by_due} WHERE enabled AND next_run_at IS NULL LIMIT :schedules
+  ) AS first),
   (SELECT count(*) FROM (
     SELECT 1 FROM run {by_queue} WHERE status = 'QUEUED'
-    ORDER BY agent_id, priority, available_at LIMIT :most) AS some),
+    ORDER BY agent_id, priority, available_at LIMIT :runs
+  ) AS first),
   (SELECT count(*) FROM (
-    SELECT 1 FROM run {by_lease} WHERE status = 'RUNNING' ORDER BY lease_until LIMIT :most) AS some)
+    SELECT 1 FROM run {by_lease} WHERE status = 'RUNNING' ORDER BY lease_until LIMIT :runs
+  ) AS first)
 """
 
 
@@ -70,7 +76,7 @@ class Pulse:
 
 @dataclass(frozen=True, kw_only=True)
 class Load:
-    """What there is to do; nothing is counted further than `COUNTED_AT_MOST`."""
+    """What there is to do, as far as it is counted."""
 
     schedules_enabled: int
     # Enabled, but a tick could not make sense of them.
@@ -101,13 +107,14 @@ def pulse(now: datetime) -> Pulse:
 
 
 def load() -> Load:
-    """The load, at a cost that grows with what there is to do up to `COUNTED_AT_MOST`."""
+    """The load, at a cost that grows with what is enabled and queued up to what is counted."""
     sql = _LOAD.format(
         by_due=db.indexed_by("schedule_due"),
         by_queue=db.indexed_by("run_queued"),
         by_lease=db.indexed_by("run_leased"),
     )
-    enabled, set_aside, queued, running = db.execute(sql, {"most": COUNTED_AT_MOST}).fetchone()
+    most = {"schedules": SCHEDULES_COUNTED, "runs": RUNS_COUNTED}
+    enabled, set_aside, queued, running = db.execute(sql, most).fetchone()
     return Load(
         schedules_enabled=enabled,
         schedules_set_aside=set_aside,

@@ -172,6 +172,10 @@ class Postgres(Server):
         """What `DATABASE_URL` says of one of its databases."""
         return f"postgresql://postgres@/{database}?host={self.folder}"
 
+    def program(self, name: str) -> str:
+        """The path of a program of its release, such as `pg_dump`."""
+        return str(self._programs / name)
+
     def execute(self, *statements: str) -> None:
         """Execute *statements*, each in a transaction of its own or in none."""
         with psycopg.connect(self.url(), autocommit=True) as connection:

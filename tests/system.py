@@ -96,7 +96,13 @@ class System:
         )
 
     def call(
-        self, method: str, path: str, body: Any = None, *, key: str | None = None
+        self,
+        method: str,
+        path: str,
+        body: Any = None,
+        *,
+        key: str | None = None,
+        timeout: float = 10,
     ) -> tuple[int, Any]:
         """A request with the admin's token, and perhaps an idempotency key; its status and JSON."""
         request = urllib.request.Request(
@@ -110,7 +116,7 @@ class System:
             },
         )
         try:
-            with urllib.request.urlopen(request, timeout=10) as answer:
+            with urllib.request.urlopen(request, timeout=timeout) as answer:
                 text = answer.read()
                 return answer.status, json.loads(text) if text else None
         except urllib.error.HTTPError as error:

@@ -23,3 +23,8 @@ def wait_until(condition: Callable[[], T], what: str = "", *, timeout: float = 1
         time.sleep(pause)
         pause = min(pause * 2, 0.05)
     return seen
+
+
+def let_pass(seconds: float) -> None:
+    """Let time pass, where it is how long something lasts that a test is about."""
+    time.sleep(seconds)

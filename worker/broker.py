@@ -10,19 +10,19 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Any
 
 import redis
-from dramatiq import Message
 from dramatiq.broker import Consumer, MessageProxy
 from dramatiq.brokers.redis import RedisBroker
-from dramatiq.errors import ConnectionClosed, DecodeError
+from dramatiq.errors import ConnectionClosed
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
+from shared import messages
 from shared.log import Trouble
-from shared.messages import NAMESPACE
+from shared.messages import NAMESPACE, reconnecting
 
 logger = logging.getLogger(__name__)
 
@@ -78,52 +78,34 @@ class WaitingConsumer(Consumer):
         self._queue_name = queue_name
         self._prefetch = prefetch
         self._key = f"{broker.namespace}:{queue_name}"
-        self._fetched: deque[bytes | None] = deque()
+        self._acks = f"{broker.namespace}:__acks__.{broker.broker_id}.{queue_name}"
+        self._fetched: deque[MessageProxy] = deque()
         self._freed = threading.Event()
 
     def __next__(self) -> MessageProxy | None:
         """The next message; None now and then, while there is none."""
         try:
             if not self._fetched:
-                self._fetch()
+                with reconnecting(self._broker.client):
+                    self._fetch()
         except redis.RedisError as error:
             # It is away, full, or a replica by now; that passes.
             self._broker.trouble.begins(error)
             time.sleep(_WAIT_SECONDS)
             return None
         self._broker.trouble.ends()
-        while self._fetched:
-            body = self._fetched.popleft()
-            if body is None:
-                continue  # It ended under another delivery.
-            try:
-                message = Message.decode(body)
-                self._broker.in_hand.add(message.options["redis_message_id"])
-            except (DecodeError, KeyError):
-                logger.error("a message that is none of ours was dropped from %s", self._queue_name)
-                continue
-            return MessageProxy(message)
-        return None
+        return self._fetched.popleft() if self._fetched else None
 
     def ack(self, message: Any) -> None:
         """Note that a message has ended; Redis learns of it with the next fetch."""
         message_id = message.options["redis_message_id"]
         self._broker.ended.append(message_id)
-        self._let_go(message_id)
+        self._broker.in_hand.discard(message_id)
+        self._freed.set()
 
-    def nack(self, message: Any) -> None:
-        """Put a message that nobody answers to among the dead letters."""
-        message_id = message.options["redis_message_id"]
-        try:
-            self._broker.do_nack(self._queue_name, message_id)
-        except redis.RedisError as error:
-            raise ConnectionClosed(error) from None
-        finally:
-            self._let_go(message_id)
-
-    def requeue(self, messages: Iterable[Any]) -> None:
+    def requeue(self, fetched: Iterable[Any]) -> None:
         """Put messages back that were fetched and not worked on."""
-        message_ids = [message.options["redis_message_id"] for message in messages]
+        message_ids = [message.options["redis_message_id"] for message in fetched]
         try:
             if message_ids:
                 self._broker.do_requeue(self._queue_name, *message_ids)
@@ -144,24 +126,44 @@ class WaitingConsumer(Consumer):
             self._freed.clear()
             return
         self._acknowledge()
-        self._fetched.extend(self._broker.do_fetch(self._queue_name, room))
-        if not self._fetched:
+        bodies = self._broker.do_fetch(self._queue_name, room)
+        if not bodies:
             self._broker.client.blmove(self._key, self._key, _WAIT_SECONDS, "LEFT", "LEFT")
+        # Where there is none, the message ended under another delivery.
+        read = [messages.read(body) for body in bodies if body is not None]
+        fetched = [message for message in read if message is not None]
+        self._broker.in_hand.update(each.options["redis_message_id"] for each in fetched)
+        self._fetched.extend(map(MessageProxy, fetched))
+        if len(fetched) < len(read):
+            logger.error("%d messages that are none of ours dropped", len(read) - len(fetched))
+        if len(fetched) < len(bodies):
+            self._forget_others()
 
     def _acknowledge(self) -> None:
         ended, self._broker.ended = self._broker.ended, []
         if not ended:
             return
         try:
-            acks = f"{self._broker.namespace}:__acks__.{self._broker.broker_id}.{self._queue_name}"
-            with self._broker.client.pipeline(transaction=False) as pipeline:
-                pipeline.srem(acks, *ended)
-                pipeline.hdel(f"{self._key}.msgs", *ended)
-                pipeline.execute()
+            removed = self._delete(ended)
         except redis.RedisError:
             self._broker.ended += ended
             raise
+        if removed < len(ended):
+            self._forget_others()
 
-    def _let_go(self, message_id: str) -> None:
-        self._broker.in_hand.discard(message_id)
-        self._freed.set()
+    def _forget_others(self) -> None:
+        """Delete what this consumer fetched and has not in hand: a message that was none of ours,
+        or that lay there under another name than its own.
+        """
+        in_hand = [*self._broker.in_hand, *self._broker.ended]
+        others = self._broker.client.smembers(self._acks) - {each.encode() for each in in_hand}
+        if others:
+            self._delete(others)
+
+    def _delete(self, message_ids: Collection[str | bytes]) -> int:
+        """Delete messages that this consumer fetched; how many of them it had."""
+        with self._broker.client.pipeline(transaction=False) as pipeline:
+            pipeline.srem(self._acks, *message_ids)
+            pipeline.hdel(f"{self._key}.msgs", *message_ids)
+            removed: int = pipeline.execute()[0]
+        return removed

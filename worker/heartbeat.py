@@ -24,6 +24,9 @@ logger = logging.getLogger(__name__)
 
 # How soon a cancelled run's agent hears of it.
 _LOOK_EVERY_SECONDS = 1.0
+# How long before others may take a run its agent is stopped, if its lease could not be renewed:
+# such a part of the lease, and so many seconds at least.
+_STOP_BEFORE, _STOP_BEFORE_SECONDS = 0.1, 0.5
 # How long the end of the process waits for a heartbeat that the database keeps waiting.
 _LAST_BEAT_SECONDS = 1.0
 
@@ -34,13 +37,21 @@ class Work:
 
     lease: Lease
     deadline: float
-    lease_ends: float
+    # Until when it may go on if the lease is not renewed.
+    ours_until: float
     reporter: Reporter
     stop: Stop = field(default_factory=Stop)
     # Its agent has ended; what came of it is being recorded.
     agent_ended: bool = False
+    # The lease is not ours any more, or will not be for long.
+    lost: bool = False
     # When an agent that ignores its `stop` is left to the reaper.
     given_up: float = float("inf")
+
+    @property
+    def ends(self) -> float:
+        """When it is to be stopped next."""
+        return self.deadline if self.lost else min(self.deadline, self.ours_until)
 
 
 class Heartbeat:
@@ -52,8 +63,11 @@ class Heartbeat:
         self._worker = worker
         self._alive = alive
         self._lease = lease
+        before = max(lease.total_seconds() * _STOP_BEFORE, _STOP_BEFORE_SECONDS)
+        self._ours_for = lease.total_seconds() - before
         self._interval = interval.total_seconds()
         self._look_every = min(_LOOK_EVERY_SECONDS, self._interval)
+        self._try_again_after = min(self._look_every, before / 2)
         self._works: set[Work] = set()
         self._changed = threading.Condition()
         self._running = True
@@ -86,13 +100,13 @@ class Heartbeat:
         work = Work(
             lease,
             deadline=clock.monotonic() + timeout.total_seconds(),
-            lease_ends=since + self._lease.total_seconds(),
+            ours_until=since + self._ours_for,
             reporter=reporter,
         )
         with self._changed:
             self._works.add(work)
             ending = self._ending
-            if work.deadline < self._wakes_at:
+            if work.ends < self._wakes_at:
                 self._changed.notify()
         if ending:
             work.stop.set(ending)
@@ -129,19 +143,22 @@ class Heartbeat:
                 if isinstance(error, db.UNREACHABLE):
                     tally.add(Count.DATABASE_RETRIES)
                 self._trouble.begins(error)
-                look_at = now + self._look_every
+                look_at = clock.monotonic() + self._try_again_after
             with self._changed:
                 if not self._running:
                     return
-                ends = (work.deadline for work in self._works)
-                self._wakes_at = min([look_at, *ends])
+                self._wakes_at = min([look_at, *(work.ends for work in self._works)])
                 self._changed.wait(max(0.0, self._wakes_at - clock.monotonic()))
 
     def _beat(self) -> None:
         """Renew all leases, with one statement, and tell that this process is alive."""
         failpoints.reach("worker.heartbeat")
         moment = clock.monotonic()
-        works = [work for work in self._holding() if moment < min(work.lease_ends, work.given_up)]
+        works = [
+            work
+            for work in self._holding()
+            if not work.lost and moment < min(work.ours_until, work.given_up)
+        ]
         with db.connection():
             now, moment = clock.now(), clock.monotonic()
             self._clock_watch.look(now, moment)
@@ -151,7 +168,7 @@ class Heartbeat:
             held = runs.renew(self._worker, run_ids, until=until) if works else []
         for work in works:
             if any(each.lease == work.lease for each in held):
-                work.lease_ends = moment + self._lease.total_seconds()
+                work.ours_until = moment + self._ours_for
         self._heed(works, held)
         tally.save(self._worker, now=now)
 
@@ -183,10 +200,9 @@ class Heartbeat:
             if moment >= work.deadline:
                 self._stop(work, StopReason.TIMEOUT)
                 work.deadline = float("inf")
-            if moment >= work.lease_ends:
-                # Somebody else may be working on it by now.
+            if moment >= work.ours_until and not work.lost:
+                # Somebody else may soon be working on it.
                 self._lose(work)
-                work.lease_ends = float("-inf")
 
     def _stop(self, work: Work, reason: StopReason) -> None:
         if not work.stop.is_set():
@@ -196,6 +212,7 @@ class Heartbeat:
     def _lose(self, work: Work) -> None:
         if not work.agent_ended and not work.stop.is_set():
             logger.warning("run %s lost: its lease is no longer ours", work.lease.run_id)
+        work.lost = True
         work.stop.set(StopReason.LOST)
 
     def _holding(self) -> list[Work]:

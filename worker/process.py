@@ -23,6 +23,8 @@ from worker.runner import Runner
 
 logger = logging.getLogger(__name__)
 
+# How often the process looks at its threads, and at leases while the heartbeat waits.
+_WATCH_SECONDS = 0.2
 # How long stopped agents have to end, and their runs to be put back.
 _LAST_WORDS = timedelta(seconds=4)
 
@@ -58,7 +60,7 @@ class WorkerProcess:
         self._heartbeat.start()
         logger.info("worker %s started: %d threads", self.id, self._settings.worker_threads)
         healthy = True
-        while healthy and not stop.wait(1.0):
+        while healthy and not stop.wait(_WATCH_SECONDS):
             self._heartbeat.stop_overdue()
             healthy = self._is_healthy()
         if not healthy:

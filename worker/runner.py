@@ -76,14 +76,19 @@ class Runner:
         self, run: Claimed, held: Lease, verdict: Verdict, reporter: Reporter
     ) -> str | None:
         """Write *verdict* down, however long the database takes to be there."""
+        in_doubt = False
         while True:
             now = clock.now()
             try:
                 with db.connection():
                     reporter.write(now)
                     became = move(run, held, verdict, now)
+                    if became is None and in_doubt and not runs.is_lost(held):
+                        became = "recorded, though the answer to that was lost"
             except db.UNREACHABLE as error:
-                # Should the lease run out meanwhile, the fence keeps this from being written.
+                # Should the lease run out meanwhile, the fence keeps this from being written. Or it
+                # was written, and the answer was lost.
+                in_doubt = True
                 self._trouble.begins(error)
                 tally.add(Count.DATABASE_RETRIES)
                 time.sleep(_TRY_AGAIN_SECONDS)

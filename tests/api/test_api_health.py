@@ -4,11 +4,12 @@ from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
-from factories import make_schedule
+from factories import make_run, make_schedule, make_worker
 from peewee import Database
 from serving import serving
 
 from shared import clock, processes
+from shared.models import Tally
 from shared.settings import Settings
 
 AWAY = "redis://:hunter2@127.0.0.1:1/0"
@@ -27,6 +28,7 @@ def test_a_process_is_alive_even_when_all_else_is_away(tmp_path: Path) -> None:
 
 def test_a_system_that_ticks_is_ready(database: Database, settings: Settings) -> None:
     a_scheduler_ticked(ago=timedelta())
+    make_worker(heartbeat_at=clock.now())
 
     with serving(settings) as client:
         response = client.get("/readyz")
@@ -39,7 +41,28 @@ def test_a_system_that_ticks_is_ready(database: Database, settings: Settings) ->
         "migrations": "ok",
         "scheduler": "ok",
         "schedules": "ok",
+        "queue": "ok",
+        "workers": "ok",
     }
+
+
+def test_the_vitals_are_told_in_figures(database: Database, settings: Settings) -> None:
+    now = clock.now()
+    a_scheduler_ticked(ago=timedelta(), took_ms=250, lag_ms=700)
+    make_schedule(next_run_at=now - MINUTE)
+    make_run(available_at=now - 2 * MINUTE)
+    make_worker(threads=8, alive_until=now + MINUTE, threads_alive=3, consumers_alive=1)
+    Tally.create(process_id="w", counts={"lost_leases": 2}, latest={}, updated_at=now)
+
+    with serving(settings) as client:
+        vitals = client.get("/readyz").json["vitals"]
+
+    assert vitals["oldestDueScheduleAgeSeconds"] == 60
+    assert vitals["oldestQueuedRunAgeSeconds"] == 120
+    assert (vitals["tickDurationSeconds"], vitals["tickLagSeconds"]) == (0.25, 0.7)
+    assert (vitals["workers"], vitals["workerThreads"]) == (1, 8)
+    assert (vitals["workerThreadsAlive"], vitals["workerConsumersAlive"]) == (3, 1)
+    assert vitals["counts"]["lostLeases"] == 2
 
 
 def test_a_system_whose_ticks_ceased_is_not_ready(database: Database, settings: Settings) -> None:
@@ -52,6 +75,7 @@ def test_a_system_whose_ticks_ceased_is_not_ready(database: Database, settings: 
     assert response.status_code == 503
     assert response.json["status"] == "not ready"
     assert response.json["checks"]["database"]["status"] == "ok"
+    assert response.json["checks"]["workers"]["status"] == "fail"
     assert response.json["checks"]["scheduler"] == {
         "status": "fail",
         "says": "The last tick was 5 min ago.",
@@ -78,6 +102,7 @@ def test_a_database_that_is_away_is_not_ready_and_not_an_error(valkey: str) -> N
     assert response.status_code == 503
     assert response.json["checks"]["redis"]["status"] == "ok"
     assert response.json["checks"]["database"]["status"] == "fail"
+    assert response.json["vitals"] is None
     assert "127.0.0.1" not in response.text
     assert "hunter2" not in response.text
 
@@ -90,7 +115,7 @@ def test_they_are_documented_as_open_to_all(database: Database, settings: Settin
     assert document["paths"]["/readyz"]["get"]["security"] == []
 
 
-def a_scheduler_ticked(*, ago: timedelta) -> None:
+def a_scheduler_ticked(*, ago: timedelta, took_ms: int = 3, lag_ms: int = 5) -> None:
     at = clock.now() - ago
     processes.scheduler_started("s", now=at)
-    processes.scheduler_ticked("s", took_ms=3, now=at)
+    processes.scheduler_ticked("s", took_ms=took_ms, lag_ms=lag_ms, now=at)

@@ -12,8 +12,11 @@ from serving import serving
 from werkzeug.test import TestResponse
 
 from shared import clock, processes, tokens
+from shared.models import Tally
+from shared.processes import Alive
 from shared.settings import Settings
 from shared.states import Role
+from shared.tally import Count
 
 SECOND = timedelta(seconds=1)
 
@@ -51,6 +54,9 @@ def test_an_idle_system_shows_zeros_and_no_tick(client: FlaskClient) -> None:
         "agent_manager_oldest_due_schedule_age_seconds": 0,
         "agent_manager_workers": 0,
         "agent_manager_worker_threads": 0,
+        "agent_manager_worker_threads_alive": 0,
+        "agent_manager_worker_consumers_alive": 0,
+        **{f"agent_manager_{count}_total": 0 for count in Count},
     }
 
 
@@ -62,8 +68,11 @@ def test_a_busy_system_shows_what_it_does(client: FlaskClient) -> None:
     make_run(available_at=now + 20 * SECOND)
     make_run(leased_by="w", lease_until=now - 10 * SECOND)
     processes.scheduler_started("s", now=now)
-    processes.scheduler_ticked("s", took_ms=250, now=now - 40 * SECOND)
-    processes.worker_started("w", threads=8, queues=["runs"], now=now)
+    processes.scheduler_ticked("s", took_ms=250, lag_ms=700, now=now - 40 * SECOND)
+    processes.worker_started("w", threads=8, queues=["runs"], until=now + SECOND, now=now)
+    alive = Alive(threads=3, consumers=1)
+    processes.worker_seen("w", alive=alive, until=now + SECOND, now=now)
+    Tally.create(process_id="w", counts={"lost_leases": 2}, latest={}, updated_at=now)
 
     shown = values(read(client))
 
@@ -75,9 +84,14 @@ def test_a_busy_system_shows_what_it_does(client: FlaskClient) -> None:
     assert shown["agent_manager_schedules_set_aside"] == 1
     assert shown["agent_manager_oldest_due_schedule_age_seconds"] == 30
     assert shown["agent_manager_last_tick_age_seconds"] == 40
-    assert shown["agent_manager_last_tick_duration_seconds"] == 0.25
+    assert shown["agent_manager_tick_duration_seconds"] == 0.25
+    assert shown["agent_manager_tick_lag_seconds"] == 0.7
     assert shown["agent_manager_workers"] == 1
     assert shown["agent_manager_worker_threads"] == 8
+    assert shown["agent_manager_worker_threads_alive"] == 3
+    assert shown["agent_manager_worker_consumers_alive"] == 1
+    assert shown["agent_manager_lost_leases_total"] == 2
+    assert shown["agent_manager_resends_total"] == 0
 
 
 def test_what_is_yet_to_come_is_not_overdue(client: FlaskClient) -> None:
@@ -93,7 +107,11 @@ def test_what_is_yet_to_come_is_not_overdue(client: FlaskClient) -> None:
 def test_each_metric_says_what_it_means(client: FlaskClient) -> None:
     families = list(text_string_to_metric_families(read(client).text))
 
-    assert all(family.documentation and family.type == "gauge" for family in families)
+    assert all(family.documentation.endswith(".") for family in families)
+    assert {family.name for family in families if family.type == "counter"} == {
+        f"agent_manager_{count}" for count in Count
+    }
+    assert {family.type for family in families} == {"gauge", "counter"}
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,10 @@
 import pytest
 from clients import DOCUMENTED, Client
 from factories import NOON, make_agent
+from peewee import OperationalError, ProgrammingError
 from servers import Postgres
+from serving import serving
+from waiting import wait_until
 
 from api.app import create_app
 from shared import db, tokens
@@ -11,6 +14,8 @@ from shared.migrations import migrate
 from shared.models import Schedule
 from shared.settings import Settings
 from shared.states import Role
+
+ADMIN_TOKEN = "an admin's token in tests"
 
 
 @pytest.fixture
@@ -56,3 +61,54 @@ def test_a_restart_of_the_database_goes_unnoticed(own, server, method):
     assert response.status_code in {200, 201}
     with db.connection():
         assert Schedule.select().count() == (method == "POST")
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def lacking(request, tmp_path, valkey):
+    """A client of an application whose database has no tables."""
+    if request.param == "sqlite":
+        (tmp_path / "bare.db").touch()
+        url = f"sqlite:///{tmp_path}/bare.db"
+    else:
+        server = request.getfixturevalue("postgres_server")
+        server.execute("CREATE DATABASE bare_for_api")
+        url = server.url("bare_for_api")
+    settings = Settings(database_url=url, redis_url=valkey, admin_token=ADMIN_TOKEN)
+    with serving(settings) as client:
+        yield Client(client, ADMIN_TOKEN)
+    if request.param == "postgres":
+        server.execute("DROP DATABASE bare_for_api WITH (FORCE)")
+
+
+@pytest.mark.parametrize("method", ["GET", "POST"])
+def test_a_database_that_lacks_tables_is_no_fault_of_ours(lacking, method):
+    response = lacking(method, "/schedules", DOCUMENTED if method == "POST" else None)
+
+    assert response.status_code == 503
+    assert response.content_type == "application/problem+json"
+    assert "0001_initial" in response.json["detail"]
+    assert "agent-manager migrate" in response.json["detail"]
+
+
+@pytest.mark.parametrize("error", [ProgrammingError("syntax error"), OperationalError("no such x")])
+def test_what_the_database_does_not_understand_is_our_fault_if_it_lacks_nothing(
+    viewer, monkeypatch, error
+):
+    def fail(*_):
+        raise error
+
+    monkeypatch.setattr(db, "execute", fail)
+
+    assert viewer.get("/schedules").status_code == 500
+
+
+def test_an_outage_is_said_once_and_so_is_its_end(own, server, caplog):
+    caplog.set_level("INFO")
+    server.kill()
+    for _ in range(3):
+        own.get("/schedules")
+    server.start()
+    wait_until(lambda: own.get("/schedules").status_code == 200)
+
+    assert caplog.text.count("cannot reach the database") == 1
+    assert caplog.text.count("can reach the database again") == 1

@@ -1,13 +1,14 @@
 """/schedules: the documented calls, edits and their rules, pages."""
 
 import json
+from datetime import timedelta
 from uuid import UUID, uuid4
 
 import pytest
 from clients import DOCUMENTED
 from factories import MINUTE, NOON, make_run, make_schedule
 
-from shared import clock
+from shared import clock, retention
 from shared.models import AuditEvent, Run, Schedule
 from shared.states import COMPLETED, SKIPPED, Trigger
 
@@ -148,14 +149,53 @@ def test_an_edit_of_other_things_keeps_the_next_fire_time(operator, schedule_id)
     assert edited["nextRunAt"] == "2026-11-22T12:30:00Z"
 
 
-@pytest.mark.parametrize("field", ["timeoutSeconds", "startAt", "endAt"])
+@pytest.mark.parametrize("field", ["timeoutSeconds", "keepLast", "startAt", "endAt"])
 def test_null_resets_what_can_be_null(operator, schedule_id, field):
-    value = 60 if field == "timeoutSeconds" else "2027-01-01T00:00:00Z"
+    value = "2027-01-01T00:00:00Z" if field.endswith("At") else 60
     assert operator.patch(f"/schedules/{schedule_id}", {field: value}).json[field] == value
 
     reset = operator.patch(f"/schedules/{schedule_id}", {field: None})
 
     assert reset.json[field] is None
+
+
+def test_how_many_runs_are_kept_stays_until_it_is_changed(operator, finance_agent):
+    made = operator.post("/schedules", DOCUMENTED | {"keepLast": 30}).json
+    path = f"/schedules/{made['id']}"
+
+    replaced = operator.put(path, DOCUMENTED).json
+    changed = operator.patch(path, {"keepLast": 10_000}).json
+
+    assert [each["keepLast"] for each in (made, replaced, changed)] == [30, 30, 10_000]
+    assert operator.get(path).json["keepLast"] == 10_000
+    assert changed["nextRunAt"] == made["nextRunAt"]
+
+
+@pytest.mark.parametrize("number", [0, -1, 10_001, 1.5, "3", True])
+def test_how_many_runs_are_kept_is_a_whole_number_from_1(operator, finance_agent, number):
+    refused = operator.post("/schedules", DOCUMENTED | {"keepLast": number})
+
+    assert refused.status_code == 422
+    assert refused.json["errors"] == {"keepLast": ["Give a whole number from 1 to 10,000."]}
+
+
+def test_a_schedule_whose_last_run_was_pruned_shows_none(operator, schedule_id):
+    run_id = operator.post(f"/schedules/{schedule_id}/trigger").json["runId"]
+    retried_id = operator.post(f"/runs/{end(run_id)}/retry").json["runId"]
+
+    assert sum(retention.prune(days=1, now=NOON + timedelta(days=2))) == 1
+
+    assert operator.get(f"/schedules/{schedule_id}").json["lastRun"] is None
+    assert operator.get("/schedules").json["content"][0]["lastRun"] is None
+    assert operator.get(f"/runs/{run_id}").status_code == 404
+    assert operator.get(f"/runs/{run_id}/events").status_code == 404
+    assert operator.get(f"/runs/{retried_id}").json["retryOf"] == run_id
+    assert operator.get(f"/schedules/{schedule_id}/runs").json["totalElements"] == 1
+
+
+def end(run_id):
+    Run.update(status=COMPLETED, finished_at=NOON).where(Run.id == run_id).execute()
+    return run_id
 
 
 def test_naming_an_instant_replaces_the_expression_and_back(operator, schedule_id):

@@ -1,4 +1,4 @@
-"""PostgreSQL goes away and comes back while everything runs."""
+"""PostgreSQL goes away and comes back while everything runs, or is not there yet."""
 
 import pytest
 from clients import DOCUMENTED
@@ -57,3 +57,25 @@ def test_every_process_goes_on_by_itself_after_a_restart_of_postgres(system, ser
     after = wait_until(lambda: run_id_of_a_trigger(system, path), "the API to be back")
     system.wait_for_status(after, "COMPLETED", timeout=30)
     assert [process.poll() for process in processes] == [None] * 3
+
+
+def test_processes_that_start_before_postgres_wait_for_it(system, server):
+    server.stop()
+    processes = [system.start(kind) for kind in ("web", "scheduler", "worker")]
+    waiting = "cannot reach the database, will keep trying"
+    wait_until(lambda: system.logs().count(waiting) == 2, "scheduler and worker to say so")
+
+    path = "/api/v1/agents/finance_agent/runs/background"
+    refused, _ = system.call("POST", path, {"message": "Go"})
+    unready, readiness = system.call("GET", "/readyz")
+    server.start()
+    wait_until(lambda: system.call("GET", "/readyz")[0] == 200, "all to be ready", timeout=20)
+    accepted, run = system.call("POST", path, {"message": "Go"})
+
+    assert (refused, unready) == (503, 503)
+    assert readiness["checks"]["database"]["status"] == "fail"
+    assert accepted == 202
+    system.wait_for_status(run["runId"], "COMPLETED")
+    assert [process.poll() for process in processes] == [None] * 3
+    assert system.logs().count("can reach the database again") == 3
+    assert "Traceback" not in system.logs()

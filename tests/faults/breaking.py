@@ -13,6 +13,7 @@ from outside import PLUGIN
 from record import AWAY, Snapshot
 from system import System
 from waiting import wait_until
+from witness import Witness
 
 from shared.tally import Count
 
@@ -28,9 +29,11 @@ class BreakableSystem(System):
         super().__init__(database_url, redis_url, folder)
         #: Where the database is for the tests themselves, whatever the processes are told.
         self.database_url = database_url
+        #: Sees whether what has ended changes.
+        self.witness = Witness(database_url)
         self.environ["PYTHONPATH"] = str(PLUGIN)
 
-    def start(  # type: ignore[override] # a command is what failpoints choose
+    def start(
         self, kind: str, failpoints: str = "", *, environ: Mapping[str, str] | None = None
     ) -> Process:
         """Start one process of *kind*, with *failpoints* armed if there are any."""
@@ -46,7 +49,7 @@ class BreakableSystem(System):
         """Start a process of each of *kinds*; by default a scheduler and a worker."""
         return [self.start(kind) for kind in kinds or ("scheduler", "worker")]
 
-    def wait_for_death(self, process: Process, *, timeout: float = 20) -> None:
+    def wait_for_death(self, process: Process, *, timeout: float = 60) -> None:
         """Wait until a process has been killed, by itself or by others."""
         wait_until(lambda: process.poll() is not None, "a process to die", timeout=timeout)
         assert process.returncode == -signal.SIGKILL
@@ -64,7 +67,7 @@ class BreakableSystem(System):
 
         wait_until(frozen, "a process to freeze without a lock")
 
-    def wait_for_ice(self, process: Process, *, timeout: float = 20) -> None:
+    def wait_for_ice(self, process: Process, *, timeout: float = 60) -> None:
         """Wait until a process is frozen, by a failpoint or by us."""
         seen = psutil.Process(process.pid)
         wait_until(
@@ -75,7 +78,7 @@ class BreakableSystem(System):
         """SIGCONT."""
         process.send_signal(signal.SIGCONT)
 
-    def wait_until_said(self, text: str, *, times: int = 1, timeout: float = 20) -> None:
+    def wait_until_said(self, text: str, *, times: int = 1, timeout: float = 60) -> None:
         """Wait until the processes have logged *text* so many times, all together."""
         wait_until(
             lambda: self.logs().count(text) >= times, f"{text!r} in the logs", timeout=timeout
@@ -83,7 +86,7 @@ class BreakableSystem(System):
 
     def snapshot(self) -> Snapshot:
         """All rows of the database. Raises one of `record.AWAY`."""
-        return record.take(self.database_url)
+        return self.witness.look()
 
     def status_counts(self) -> Mapping[str, int]:
         """How many runs there are of each status."""
@@ -92,7 +95,7 @@ class BreakableSystem(System):
             counts[run["status"]] = counts.get(run["status"], 0) + 1
         return counts
 
-    def wait_for_runs(self, count: int, *statuses: str, timeout: float = 20) -> None:
+    def wait_for_runs(self, count: int, *statuses: str, timeout: float = 60) -> None:
         """Wait until there are *count* runs of one of *statuses*; of any, if none is named."""
 
         def seen() -> bool:
@@ -102,7 +105,7 @@ class BreakableSystem(System):
         what = f"{count} runs to be {' or '.join(statuses) or 'recorded'}"
         wait_until(seen, what, timeout=timeout)
 
-    def wait_until_counted(self, what: Count, least: int = 1, *, timeout: float = 20) -> None:
+    def wait_until_counted(self, what: Count, least: int = 1, *, timeout: float = 60) -> None:
         """Wait until the processes have counted *what* so many times, all together."""
         wait_until(
             lambda: record.counts(self.database_url)[what] >= least,
@@ -110,7 +113,7 @@ class BreakableSystem(System):
             timeout=timeout,
         )
 
-    def wait_until_quiet(self, *, timeout: float = 60) -> Snapshot:
+    def wait_until_quiet(self, *, timeout: float = 120) -> Snapshot:
         """Wait until every run has ended, nothing is due and no one-time schedule is to come."""
 
         seen: list[Snapshot] = []

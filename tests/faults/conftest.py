@@ -33,7 +33,6 @@ from outside import Outside
 from proxy import Proxy
 from record import Snapshot
 from servers import Postgres, Valkey
-from witness import Witness
 
 from shared import db
 from shared.migrations import migrate
@@ -48,13 +47,13 @@ def system(
     All the while somebody watches that what has ended does not change.
     """
     running = BreakableSystem(database_url, valkey, tmp_path_factory.mktemp("logs"))
-    with Witness(database_url) as witness:
+    with running.witness:
         try:
             yield running
         finally:
             running.stop()
             print(running.logs())  # pytest shows it where a test failed.
-    assert witness.broken == []
+    assert running.witness.broken == []
 
 
 @pytest.fixture
@@ -73,11 +72,12 @@ def orders(system: BreakableSystem) -> Orders:
 def checked(system: BreakableSystem, outside: Outside, orders: Orders) -> Callable[..., Snapshot]:
     """Wait until all is quiet, and check every promise; what was read then.
 
-    `checked(timeout=60, on_time=…, clocks_lie=…, earlier=…)`; see `checker.check`.
+    `checked(timeout=120, on_time=…, clocks_lie=…, earlier=…)`; see `checker.check`.
     """
 
-    def quiet_and_checked(*, timeout: float = 60, **options: Any) -> Snapshot:
+    def quiet_and_checked(*, timeout: float = 120, **options: Any) -> Snapshot:
         snapshot = system.wait_until_quiet(timeout=timeout)
+        orders.find_unanswered(snapshot)
         lines = record.lines(outside.path)
         check(snapshot, lines, orders.list, accepted=orders.runs, **options)
         return snapshot

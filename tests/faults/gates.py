@@ -13,7 +13,7 @@ class Gate:
         self._reached = folder / f"{point}.reached"
         self._go = folder / f"{point}.go"
 
-    def wait_until_reached(self, *, timeout: float = 20) -> None:
+    def wait_until_reached(self, *, timeout: float = 60) -> None:
         """Wait until a process stands at it."""
         wait_until(self._reached.exists, f"{self._reached.stem} to be reached", timeout=timeout)
 

@@ -19,7 +19,11 @@ _NAMING = ("cron_expression", "run_at", "enabled", "start_at", "end_at")
 
 
 class Refused(Exception):
-    """The API answered with another status than the one that means success."""
+    """The API answered that it would not do it."""
+
+
+class Unclear(OSError):
+    """The API answered with 5xx: whether it did what it was asked is not known."""
 
 
 class Orders:
@@ -82,7 +86,7 @@ class Orders:
             fields["name"] += f" {uuid4()}"
             try:
                 created = self._call("POST", "/api/v1/schedules", 201, fields)
-            except (OSError, Refused):
+            except OSError:
                 self._unanswered[fields["name"]] = asked, {**DEFAULTS, **fields}
                 raise
             schedule_id = UUID(created["id"])
@@ -103,7 +107,7 @@ class Orders:
     def change(self, schedule_id: UUID, *, by_api: bool = False, **fields: Any) -> None:
         """Change what *fields* name of a schedule.
 
-        If no answer comes, or a refusal, that is raised, and the checker takes either for true.
+        If no answer comes, that raises `OSError`, and the checker takes either for true.
         """
 
         def do() -> object:
@@ -171,18 +175,20 @@ class Orders:
     def _edit(self, schedule_id: UUID, fields: dict[str, Any], do: Callable[[], object]) -> None:
         asked = clock.now()
         before = self._perhaps[schedule_id]
-        self._perhaps[schedule_id] = [each | fields for each in before]
+        after = [each | fields for each in before]
         try:
             do()
-        except (OSError, Refused):
+        except OSError:
+            self._perhaps[schedule_id] = after
             self._define(schedule_id, asked, NEVER)
-            self._perhaps[schedule_id] += before
+            self._perhaps[schedule_id] = before + after
             raise
         answered = clock.now()
-        if len(before) > 1:
-            # The edits before that went unanswered are now known to be made, or never to be.
+        if len(after) > 1:
+            # The edits before that went unanswered were made by now, or never will be.
             row = Schedule.get_by_id(schedule_id)
-            self._perhaps[schedule_id] = [{name: getattr(row, name) for name in _NAMING}]
+            after = [{name: getattr(row, name) for name in _NAMING}]
+        self._perhaps[schedule_id] = after
         self._define(schedule_id, asked, answered)
 
     def _define(self, schedule_id: UUID, asked: datetime, answered: datetime) -> None:
@@ -197,7 +203,7 @@ class Orders:
         body = None if fields is None else {camel(name): _json(fields[name]) for name in fields}
         status, answer = self._system.call(method, path, body, key=key)
         if status != wanted:
-            raise Refused(f"{method} {path}: {status}, {answer}")
+            raise (Unclear if status >= 500 else Refused)(f"{method} {path}: {status}, {answer}")
         return answer
 
 

@@ -43,7 +43,7 @@ class Outside:
         return [line for line in record.lines(self.path) if what in {None, line.what}]
 
     def wait_for(
-        self, what: str, count: int = 1, *, timeout: float = 20, attempt: int | None = None
+        self, what: str, count: int = 1, *, timeout: float = 60, attempt: int | None = None
     ) -> list[Line]:
         """Wait until agents have *began*, *ended*, … so many times, and give those lines."""
 

@@ -351,7 +351,11 @@ def _both(arguments: argparse.Namespace) -> int:
     command = [sys.executable, __file__, "--minutes", str(arguments.minutes)]
     command += ["--seed", str(arguments.seed), "--database"]
     soaking = [subprocess.Popen([*command, name]) for name in ("sqlite", "postgres")]
-    return max(each.wait() for each in soaking)
+    try:
+        return max(each.wait() for each in soaking)
+    finally:
+        for each in soaking:
+            each.terminate()
 
 
 def main() -> None:
@@ -361,6 +365,8 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=None, help="[default: any]")
     parser.add_argument("--database", choices=("sqlite", "postgres", "both"), default="both")
     arguments = parser.parse_args()
+    # So that nothing of it runs on when it is stopped.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("Stopped."))
     if arguments.seed is None:
         arguments.seed = random.randrange(10**6)
     if arguments.database == "both":

@@ -7,6 +7,7 @@ from uuid import uuid4
 import pytest
 from forging import AGENT, SECOND, History, with_run, without
 from named import NEVER, Definition, matches
+from witness import Witness
 
 from shared.models import Run, Schedule
 from shared.states import (
@@ -264,6 +265,17 @@ def test_a_change_of_an_ended_run_is_caught(history):
     Run.update(status=FAILED, error=LOST).where(Run.id == run.id).execute()
 
     caught(history, "had ended, and was changed: .*'COMPLETED', 'FAILED'", earlier=[before])
+
+
+def test_a_witness_remembers_a_change_of_an_ended_run_that_was_undone(history, database_url):
+    run = completed(history)
+    witness = Witness(database_url)
+    for content in ("Go (attempt 1)", "Changed", "Go (attempt 1)"):
+        Run.update(content=content).where(Run.id == run.id).execute()
+        witness.look()
+
+    assert len(witness.broken) == 2
+    assert "had ended, and was changed" in witness.broken[0]
 
 
 def test_a_run_that_vanished_is_caught(history):

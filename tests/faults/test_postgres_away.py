@@ -4,17 +4,11 @@ from datetime import timedelta
 
 import pytest
 from databases import on_own_postgres
-from waiting import wait_until
+from waiting import let_pass, wait_until
 
 from shared import clock
 
 pytestmark = on_own_postgres
-
-
-def wait_for(seconds: float) -> None:
-    """Let time pass: how long an outage lasts is what these scenarios are about."""
-    until = clock.monotonic() + seconds
-    wait_until(lambda: clock.monotonic() >= until, timeout=seconds + 10)
 
 
 def test_all_goes_on_by_itself_after_postgres_was_killed_under_load(
@@ -73,7 +67,7 @@ def test_what_came_due_while_postgres_was_down_is_recorded_when_it_is_back(
 
     own_postgres.kill()
     wait_until(lambda: _refused(system, short), "the API to notice")
-    wait_for(seconds)
+    let_pass(seconds)
     assert _refused(system, short)
     own_postgres.start()
 

@@ -1,9 +1,13 @@
 """PostgreSQL that is there and does not answer: TCP's own time-outs never notice that."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import psutil
 import pytest
 from databases import on_own_postgres, on_postgres
-from waiting import wait_until
+from servers import Postgres
+from waiting import let_pass
 
 # Server and process give a statement up after one second and two.
 IMPATIENT = {"AGENT_MANAGER_DATABASE_TIMEOUT": "1"}
@@ -13,12 +17,12 @@ IMPATIENT = {"AGENT_MANAGER_DATABASE_TIMEOUT": "1"}
 def test_nobody_waits_for_ever_on_a_connection_that_stands_still(
     system, postgres_proxy, outside, orders, checked
 ):
-    system.environ |= {**IMPATIENT, "AGENT_MANAGER_RUN_LEASE": "15"}
-    agent = outside.agent(seconds=0.5)
+    system.environ |= {**IMPATIENT, "AGENT_MANAGER_RUN_LEASE": "6"}
+    agent = outside.agent(seconds=1)
     system.start_all("web", "scheduler", "worker")
-    for _ in range(8):
+    for _ in range(6):
         orders.run(agent)
-    outside.wait_for("began", 2)
+    began = outside.wait_for("began", 2)
 
     postgres_proxy.strand()
     orders.run(agent, by_api=True)
@@ -26,7 +30,8 @@ def test_nobody_waits_for_ever_on_a_connection_that_stands_still(
 
     snapshot = checked()
     assert postgres_proxy.held
-    assert {run["attempt"] for run in snapshot.runs.values()} == {1}
+    # Their leases were renewed, and their ends recorded, on connections that work.
+    assert {snapshot.runs[line.run]["attempt"] for line in began} == {1}
 
 
 @on_postgres
@@ -79,6 +84,7 @@ def test_after_a_stall_of_the_database_all_goes_on(
 def test_after_all_of_postgres_stood_still_for_45_seconds_all_goes_on(
     system, own_postgres, outside, orders, checked
 ):
+    system.environ |= IMPATIENT
     short, long = outside.agent(seconds=0.2), outside.agent(seconds=20)
     processes = system.start_all("web", "scheduler", "worker")
     for _ in range(20):
@@ -86,7 +92,28 @@ def test_after_all_of_postgres_stood_still_for_45_seconds_all_goes_on(
     lost = orders.run(long)
     outside.wait_for("ended", 2)
 
-    postmaster = psutil.Process(int((own_postgres.folder / "data/postmaster.pid").read_text().split()[0]))
-    stopped = [postmaster, *postmaster.children()]
-    for process in stopped:
+    with standing_still(own_postgres):
+        status, _ = system.call("GET", "/readyz", timeout=40)
+        system.wait_until_said(f"run {lost} lost", timeout=40)
+        let_pass(45)
+
+    assert status == 503
+    orders.one_time(10, short)
+    snapshot = checked(timeout=120)
+    assert [process.poll() for process in processes] == [None] * 3
+    assert snapshot.runs[lost.replace("-", "")]["attempt"] > 1
+
+
+@contextmanager
+def standing_still(server: Postgres) -> Iterator[None]:
+    """Stop all processes of *server*, which keep their connections."""
+    pid = (server.folder / "data" / "postmaster.pid").read_text().split()[0]
+    postmaster = psutil.Process(int(pid))
+    processes = [postmaster, *postmaster.children()]
+    for process in processes:
         process.suspend()
+    try:
+        yield
+    finally:
+        for process in processes:
+            process.resume()

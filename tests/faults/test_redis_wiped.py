@@ -23,13 +23,17 @@ def wipe(server):
         wait_until(wiped, "messages to be wiped", timeout=20)
 
 
-def fail_over(server, heir):
-    """Make *server* a replica, as Sentinel does, and have *heir* answer in its place."""
+def fail_over(server, heir, *, politely):
+    """Make *server* a replica that still has messages, and have *heir* answer in its place.
+
+    Not *politely*: the clients' connections are left to them.
+    """
     with redis.from_url(server.url, single_connection_client=True) as old:
-        old.ping()
+        old.rpush(QUEUE, *range(100))
         (heir.folder / "valkey.sock").replace(server.folder / "valkey.sock")
         old.replicaof("127.0.0.1", 1)
-        old.client_kill_filter(_type="normal", skipme=True)
+        if politely:
+            old.client_kill_filter(_type="normal", skipme=True)
 
 
 def resends():
@@ -87,8 +91,9 @@ def test_killed_and_started_empty_under_load_it_costs_time_and_no_run(
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("politely", [True, False])
 def test_a_failover_to_an_empty_redis_under_load_costs_time_and_no_run(
-    system, outside, orders, checked, own_valkey
+    politely, system, outside, orders, checked, own_valkey
 ):
     agent = outside.agent(seconds=0.2)
     orders.one_time(60, agent)
@@ -96,7 +101,7 @@ def test_a_failover_to_an_empty_redis_under_load_costs_time_and_no_run(
     outside.wait_for("began", 10)
 
     with Valkey() as heir:
-        fail_over(own_valkey, heir)
+        fail_over(own_valkey, heir, politely=politely)
 
         checked()
         with redis.from_url(own_valkey.url) as client:

@@ -4,7 +4,7 @@ import dataclasses
 from datetime import timedelta
 
 import pytest
-from factories import make_run, make_schedule, status_of
+from factories import make_agent, make_run, make_schedule, make_worker, status_of
 from peewee import OperationalError
 
 from scheduler import loop
@@ -45,6 +45,30 @@ def test_what_is_due_is_recorded_and_sent_in_one_go(scheduler, settings):
         assert messages.waiting(client) == 1
 
 
+def test_what_a_tick_cannot_send_itself_is_dispatched_at_once(scheduler):
+    make_worker()
+    make_agent("narrow", max_concurrency=1)
+    scheduler.work(clock.now())
+    now = clock.now()
+    make_schedule("narrow", next_run_at=now)
+
+    scheduler.work(now)
+
+    assert Run.select().where(Run.dispatches > 0).count() == 1
+
+
+def test_ticks_that_follow_closely_on_each_other_leave_one_note(scheduler):
+    now = clock.now().replace(second=10)
+    scheduler.work(now)
+    make_schedule(next_run_at=now + timedelta(milliseconds=1))
+    scheduler.work(now + timedelta(milliseconds=1))
+    make_schedule(next_run_at=now + timedelta(milliseconds=2))
+
+    scheduler.work(now + timedelta(milliseconds=2))
+
+    assert SchedulerRow.get_by_id(scheduler.id).last_tick_at == now
+
+
 def test_a_run_whose_lease_lapses_is_reaped(scheduler, lapse):
     lost = make_run(leased_by="worker-1")
     scheduler.work(clock.now())
@@ -70,6 +94,21 @@ def test_it_sleeps_no_longer_than_until_the_next_fire_time(scheduler):
     make_schedule(next_run_at=now + timedelta(milliseconds=200))
 
     assert 0 < scheduler.work(now) <= 0.2
+
+
+def test_a_fire_time_that_is_only_just_to_come_is_not_slept_over(scheduler):
+    now = clock.now()
+    make_schedule(next_run_at=now + timedelta(milliseconds=5))
+
+    assert scheduler.work(now) <= 0.005
+
+
+def test_what_a_tick_cannot_settle_is_not_looked_at_again_at_once(scheduler, monkeypatch):
+    now = clock.now()
+    make_schedule(next_run_at=now)
+    monkeypatch.setattr(loop, "tick", lambda *_, **__: (0, None))
+
+    assert scheduler.work(now) >= 0.02
 
 
 def test_it_sleeps_no_longer_than_until_the_next_dispatch(scheduler, settings):

@@ -63,6 +63,15 @@ def test_a_server_that_stands_still_is_given_up_and_another_connection_is_made(i
         assert backend() != stopped
 
 
+def test_a_connection_that_the_server_ended_meanwhile_is_not_used_again(impatient, server):
+    with db.connection():
+        ended = backend()
+    server.execute(f"SELECT pg_terminate_backend({ended}, 5000)")
+
+    with db.connection():
+        assert backend() != ended
+
+
 def test_a_transaction_in_which_nothing_happens_keeps_nobody_waiting(impatient, table, server):
     locked, may_end = threading.Event(), threading.Event()
     raised: list[BaseException] = []
@@ -100,3 +109,25 @@ def test_without_a_limit_a_statement_may_take_as_long_as_it_likes(server):
         db.proxy.obj = None
 
     assert timeouts == [("0",), ("0",)]
+
+
+def test_where_one_connection_failed_those_that_idle_are_given_up_with_it(impatient):
+    both_open = threading.Barrier(2)
+    idle: list[int] = []
+
+    def idle_soon() -> None:
+        with db.connection():
+            idle.append(backend())
+            both_open.wait(10)
+
+    thread = threading.Thread(target=idle_soon)
+    thread.start()
+    with db.connection():
+        failing = backend()
+        both_open.wait(10)
+        thread.join(10)
+        with pytest.raises(peewee.OperationalError):
+            db.execute("SELECT pg_terminate_backend(pg_backend_pid())")
+
+    with db.connection():
+        assert backend() not in {failing, *idle}

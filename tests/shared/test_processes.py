@@ -43,6 +43,14 @@ def test_a_worker_is_entered_seen_and_stopped():
     assert (worker.heartbeat_at, worker.stopped_at) == (NOON + WEEK, NOON + WEEK)
 
 
+def test_a_process_that_does_not_know_whether_it_was_entered_may_try_again():
+    for _ in range(2):
+        start_worker("worker-1")
+        processes.scheduler_started("scheduler-1", now=NOON)
+
+    assert (Worker.select().count(), Scheduler.select().count()) == (1, 1)
+
+
 def test_a_worker_is_alive_until_it_has_been_silent_for_too_long():
     start_worker("worker-1")
     see("worker-1", now=NOON + SECOND)

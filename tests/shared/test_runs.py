@@ -297,6 +297,26 @@ def test_cancelling_a_running_run_asks_its_worker():
     assert after.cancel_requested_at == LATER
 
 
+@pytest.mark.parametrize(("attempt", "max_attempts"), [(1, 3), (3, 3)])
+def test_what_was_reaped_was_lost_by_its_owner(attempt, max_attempts):
+    run = make_run(leased_by="worker-1", attempt=attempt, max_attempts=max_attempts)
+    before = runs.is_lost(held(run))
+
+    runs.reap(runs.leases(), now=LATER)
+
+    assert (before, runs.is_lost(held(run))) == (False, True)
+
+
+def test_what_its_owner_recorded_was_not_lost():
+    to_retry, done, put_back = (held(make_run(leased_by="worker-1")) for _ in range(3))
+
+    runs.retry_later(to_retry, WENT_WRONG, at=LATER, now=NOON)
+    runs.finish(done, DONE, now=NOON)
+    runs.release(put_back, now=NOON)
+
+    assert not any(map(runs.is_lost, (to_retry, done, put_back)))
+
+
 def test_cancelling_an_unknown_run_says_so():
     with pytest.raises(NotFound):
         runs.cancel(uuid4(), now=NOON)

@@ -1,16 +1,20 @@
 """What processes count is kept, summed, and never lost with the process."""
 
+from contextlib import contextmanager
 from datetime import timedelta
 
 import pytest
 from factories import NOON
+from peewee import OperationalError
 
-from shared import tally
+from shared import db, tally
+from shared.db import stamp
 from shared.models import Tally
 from shared.tally import Count
 
 pytestmark = pytest.mark.usefixtures("database", "nothing_counted")
 
+SECOND = timedelta(seconds=1)
 LONG = timedelta(days=2)
 
 
@@ -62,3 +66,52 @@ def test_the_counts_of_processes_that_are_gone_stay_in_the_total():
 
     assert tally.total()[Count.RESENDS] == 16
     assert {each.process_id for each in Tally.select()} == {tally.GONE, "worker-3"}
+
+
+def test_a_process_that_was_taken_for_gone_counts_nothing_twice():
+    another = tally._Book()
+    another.add(Count.FAILED_SENDS, 1)
+    tally.add(Count.RESENDS, 3)
+    tally.save("worker-1", now=NOON)
+    another.save("worker-2", NOON + LONG)
+
+    for _ in range(2):
+        tally.add(Count.RESENDS)
+        tally.save("worker-1", now=NOON + LONG)
+
+    assert tally.total()[Count.RESENDS] == 5
+    assert Tally.get_by_id("worker-1").counts == {"resends": 2}
+
+
+def test_what_may_or_may_not_have_been_written_down_is_counted_once(monkeypatch):
+    tally.add(Count.RESENDS)
+
+    @contextmanager
+    def answer_to_commit_lost():
+        with transaction():
+            yield
+        raise OperationalError("gone")
+
+    transaction = db.transaction
+    monkeypatch.setattr(db, "transaction", answer_to_commit_lost)
+    with pytest.raises(OperationalError):
+        tally.save("worker-1", now=NOON)
+    monkeypatch.setattr(db, "transaction", transaction)
+    tally.save("worker-1", now=NOON)
+
+    assert tally.total()[Count.RESENDS] == 1
+
+
+def test_it_is_known_when_each_was_counted_last():
+    kept("worker-0", updated_at=NOON - LONG, resends=1, latest={"resends": stamp(NOON - LONG)})
+    kept("worker-1", failed_sends=1, latest={"failed_sends": stamp(NOON + LONG)})
+    tally.add(Count.FAILED_SENDS)
+    tally.save("worker-2", now=NOON)
+    tally.add(Count.CLOCK_STEPS)
+    tally.save("worker-2", now=NOON + SECOND)
+
+    assert tally.latest() == {
+        Count.RESENDS: NOON - LONG,
+        Count.FAILED_SENDS: NOON + LONG,
+        Count.CLOCK_STEPS: NOON + SECOND,
+    }

@@ -511,3 +511,28 @@ def test_why_a_run_failed_is_in_the_log(runner, agent, caplog):
     runner.execute(make_run().id)
 
     assert "FAILED, AGENT_ERROR: Out of ideas." in caplog.text
+
+
+@pytest.mark.parametrize("write", ["finish", "retry_later"])
+def test_a_result_whose_recording_was_not_answered_is_not_taken_for_a_late_one(
+    write, runner, agent, monkeypatch, caplog
+):
+    run = make_run()
+    if write == "retry_later":
+        agent.does = fails(AgentError("Try again.", retryable=True))
+    answered, unanswered = getattr(runs, write), iter([OperationalError("gone")])
+
+    def write_and_lose_the_answer(*arguments, **options):
+        moved = answered(*arguments, **options)
+        for error in unanswered:
+            raise error
+        return moved
+
+    monkeypatch.setattr(runs, write, write_and_lose_the_answer)
+
+    with caplog.at_level("INFO"):
+        runner.execute(run.id)
+
+    assert runs.get(run.id).status is (COMPLETED if write == "finish" else QUEUED)
+    assert f"run {run.id} recorded" in caplog.text
+    assert "no longer ours" not in caplog.text

@@ -1,0 +1,75 @@
+"""What a worker process says of itself, and how it ends when a thread of its own is dead."""
+
+import sys
+from pathlib import Path
+
+import pytest
+from factories import make_run
+from system import System
+from waiting import wait_until
+
+from shared import clock, messages, processes, runs
+from shared.messages import Sending
+from shared.models import Worker
+from shared.states import QUEUED
+
+LOSING_A_THREAD = Path(__file__).parent / "losing_a_thread.py"
+
+
+@pytest.fixture
+def system(database, database_url, valkey, tmp_path_factory):
+    running = System(database_url, valkey, tmp_path_factory.mktemp("logs"))
+    try:
+        yield running
+    finally:
+        running.stop()
+        print(running.logs())  # pytest shows it where a test failed.
+
+
+@pytest.fixture
+def long_run(system):
+    """A run that takes longer than any test, on its way to the worker."""
+    run = make_run(config={"delaySeconds": 60})
+    with messages.publisher(system.environ["REDIS_URL"]) as client:
+        messages.send(client, [Sending(run.id.hex, 0)])
+    return run
+
+
+def live_workers():
+    return processes.live_workers(clock.now())
+
+
+@pytest.mark.parametrize("thread", ["consumer", "worker", "heartbeat"])
+def test_a_worker_with_a_dead_thread_puts_its_runs_back_and_ends_to_be_restarted(
+    system, long_run, thread
+):
+    # It is to end because of the thread, not because its leases run out.
+    system.environ["AGENT_MANAGER_RUN_LEASE"] = "60"
+
+    process = system.start("worker", command=f"{sys.executable} {LOSING_A_THREAD} {thread}")
+
+    assert process.wait(30) == 1
+    assert "has lost a thread that it needs; ending" in system.logs()
+    after = runs.get(long_run.id)
+    assert (after.status, after.attempt, after.uncounted) == (QUEUED, 1, 1)
+    assert Worker.get().stopped_at is not None
+    assert live_workers() == []
+
+
+def test_a_worker_tells_what_of_it_is_alive(system):
+    system.start("worker")
+
+    wait_until(lambda: [each for each in Worker.select() if each.threads_alive], "a heartbeat")
+
+    (worker,) = live_workers()
+    assert worker.alive == worker.began_with == (4, 1)
+
+
+def test_a_worker_that_was_killed_is_not_taken_for_alive_for_long(system):
+    process = system.start("worker")
+    wait_until(live_workers, "the worker to begin")
+
+    system.kill(process)
+
+    # Its lease is two seconds.
+    wait_until(lambda: not live_workers(), "it to be missed", timeout=5)
