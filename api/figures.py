@@ -58,13 +58,13 @@ FIGURES = (
     ),
     Figure(
         "tick_duration_seconds",
-        "How long each scheduler's last tick took, the longest; none when none ticks.",
+        "How long the slowest of the schedulers' last ticks took; none when none ticks.",
         lambda pulse: _seconds(pulse.tick_duration),
     ),
     Figure(
         "tick_lag_seconds",
-        "From the first fire time that a scheduler's last tick recorded until it had recorded all,"
-        " the longest; 0 when nothing was due, none when none ticks.",
+        "How late the latest of those ticks was: from the first fire time that it recorded until it"
+        " had recorded all; 0 when nothing was due, none when none ticks.",
         lambda pulse: _seconds(pulse.tick_lag),
     ),
     Figure("workers", "Worker processes that are alive.", lambda pulse: len(pulse.workers)),

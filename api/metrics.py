@@ -14,7 +14,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 
 from api.blueprint import Blueprint
 from api.figures import AMOUNTS, COUNTS, FIGURES
-from shared import clock, vitals
+from shared import clock, reference, vitals
 from shared.vitals import Load, Pulse
 
 PREFIX = "agent_manager"
@@ -32,7 +32,7 @@ class Metrics(MethodView):
 
         In Prometheus' text format.
         """
-        reading = Reading(vitals.pulse(clock.now()), vitals.load())
+        reading = Reading(vitals.pulse(reference.now(clock.now)), vitals.load())
         return Response(generate_latest(reading), content_type=CONTENT_TYPE_PLAIN_0_0_4)
 
 

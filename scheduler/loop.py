@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Callable
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from scheduler.pruner import Pruner
 from scheduler.reaper import Reaper
@@ -44,6 +44,7 @@ class Scheduler:
         self._registered = False
         self._minute: datetime | None = None
         self._note_due = 0.0
+        self._slowest = self._latest = timedelta()
         self._dispatch_due = self._reap_due = self._prune_due = 0.0
 
     def run(self, stop: StopFlag) -> None:
@@ -100,11 +101,12 @@ class Scheduler:
             # What the tick could not send itself must not wait.
             self._dispatch_due = 0.0
         minute = now.replace(second=0, microsecond=0)
+        self._slowest = max(self._slowest, timedelta(seconds=clock.monotonic() - started))
+        self._latest = max(self._latest, lag)
         # Ticks may follow closely on each other; a note of each would cost more than they do.
         if minute != self._minute or (settled and started >= self._note_due):
-            took_ms = round((clock.monotonic() - started) * 1000)
-            lag_ms = round(lag.total_seconds() * 1000)
-            processes.scheduler_ticked(self.id, took_ms=took_ms, lag_ms=lag_ms, now=now)
+            processes.scheduler_ticked(self.id, took=self._slowest, lag=self._latest, now=now)
+            self._slowest = self._latest = timedelta()
             self._minute = minute
             self._note_due = started + _NOTE_SECONDS
 

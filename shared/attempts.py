@@ -32,6 +32,7 @@ class Claimed(NamedTuple):
     timeout_seconds: int
     max_attempts: int
     retry_backoff_seconds: int
+    previous_success: datetime | None
 
 
 class Leased(NamedTuple):

@@ -246,11 +246,13 @@ def rows(name: str, columns: dict[str, str]) -> str:
     return f"(SELECT {picked} FROM json_to_recordset(CAST(:{name} AS json)) AS _({typed}))"
 
 
-def uuids(name: str) -> str:
-    """The UUIDs in the JSON array of hexadecimals `:name`, for an IN."""
+def among(column: str, name: str) -> str:
+    """The condition that *column* is one of the UUIDs in the JSON array of hexadecimals `:name`."""
     if is_sqlite():
-        return f"(SELECT value FROM json_each(:{name}))"
-    return f"(SELECT CAST(value AS uuid) FROM json_array_elements_text(CAST(:{name} AS json)))"
+        return f"{column} IN (SELECT value FROM json_each(:{name}))"
+    # Read once, into an array; each of it is then looked up in the primary key.
+    elements = f"json_array_elements_text(CAST(:{name} AS json))"
+    return f"{column} = ANY(ARRAY(SELECT CAST(value AS uuid) FROM {elements}))"
 
 
 def locking(clause: str) -> str:
@@ -259,6 +261,14 @@ def locking(clause: str) -> str:
     SQLite's transactions are IMMEDIATE: they exclude each other as a whole.
     """
     return "" if is_sqlite() else clause
+
+
+def unindexed(column: str) -> str:
+    """The text in *column*, in a condition that is not to be looked up in an index.
+
+    In a partial index there are, until the next vacuum, all the rows that have ever been in it.
+    """
+    return f"{column} || ''"
 
 
 def indexed_by(index: str) -> str:

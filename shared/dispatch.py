@@ -62,6 +62,8 @@ class Dispatcher:
         self._resend_after = resend_after
         self._latest_resend = max(resend_after, _RESEND_AT_LEAST_EVERY)
         self._given = 0
+        # Whether the last dispatch left runs behind for want of a place of their agent's.
+        self._held_back = False
         #: Whether something that was put into `outgoing` since the last dispatch waits for one.
         self.left_behind = False
         # Until Redis has answered, nobody waits for it.
@@ -75,21 +77,24 @@ class Dispatcher:
         self.left_behind = False
         waiting, room = self._look(now)
         sendings: list[Sending] = []
+        own: list[Sending] = []
+        self._held_back = False
         if room:
             with db.transaction():
-                unclaimed = lines.unclaimed(now, room, within=self._latest_resend)
-                sendings = self._marked(unclaimed, now)
+                sendings = lines.unclaimed(now, room, within=self._latest_resend)
                 if len(sendings) < room:
-                    sendings += self._marked(self._chosen(now, room - len(sendings)), now)
-            self._send(sendings, now)
+                    sendings += self._chosen(now, room - len(sendings))
+                own = self._marked(sendings, now)
+            self._send(own, now)
+        # What another dispatch was quicker to mark has filled the room all the same.
         self._window.looked(waiting=waiting, full=len(sendings) >= room)
-        return len(sendings)
+        return len(own)
 
     def next_look(self, interval: timedelta) -> timedelta:
         """When to dispatch again: after *interval*, or sooner where runs were left behind."""
         if self._window.starved:
             return interval / 50
-        return interval / 10 if self._window.crowded else interval
+        return interval / 10 if self._window.crowded or self._held_back else interval
 
     @contextmanager
     def outgoing(self, now: datetime) -> Iterator[Outgoing]:
@@ -137,18 +142,16 @@ class Dispatcher:
         most = {each.agent_id: each.most for each in heads if each.most is not None}
         # An agent that somebody else has locked is left to the next dispatch, which is soon.
         passed_by = most.keys() - lines.locked(most)
+        self._held_back = bool(passed_by)
         heads = [each for each in heads if each.agent_id not in passed_by]
         if not heads:
             return []
         under_way = lines.under_way()
-        chosen = turns.choose(
-            lines.ready(heads, now, at_most=room),
-            room,
-            under_way=under_way,
-            most=most,
-            given=self._given,
-        )
+        ready = lines.ready(heads, now, at_most=room)
+        chosen = turns.choose(ready, room, under_way=under_way, most=most, given=self._given)
         self._given += len(chosen)
+        limited = (line for line in ready if line.agent_id in most)
+        self._held_back |= any(line.gone < len(line.runs) for line in limited)
         return [Sending(run_id, 0) for run_id in chosen]
 
     def _marked(self, sendings: Iterable[Sending], now: datetime) -> list[Sending]:
@@ -161,7 +164,9 @@ class Dispatcher:
             wait = min(self._resend_after * 2 ** min(dispatches, 20), self._latest_resend)
             rows = db.execute(
                 _MARK_SENT.format(
-                    ids=db.uuids("ids"), locking=db.locking("FOR UPDATE SKIP LOCKED")
+                    are_these=db.among("id", "ids"),
+                    status=db.unindexed("status"),
+                    locking=db.locking("FOR UPDATE SKIP LOCKED"),
                 ),
                 {"ids": json.dumps(ids), "dispatches": dispatches, "at": stamp(now + wait)},
             ).fetchall()
@@ -186,7 +191,7 @@ _MARK_SENT = """
     UPDATE run SET dispatches = dispatches + 1, dispatch_at = :at
     WHERE id IN (
       SELECT id FROM run
-      WHERE id IN {ids} AND status = 'QUEUED' AND dispatches = :dispatches {locking}
+      WHERE {are_these} AND {status} = 'QUEUED' AND dispatches = :dispatches {locking}
     ) RETURNING id
 """
 
@@ -194,6 +199,6 @@ _MARK_SENT = """
 def _mark_unsent(sendings: list[Sending], now: datetime) -> None:
     db.execute(
         "UPDATE run SET dispatches = 0, dispatch_at = :now"
-        f" WHERE status = 'QUEUED' AND dispatches > 0 AND id IN {db.uuids('ids')}",
+        f" WHERE status = 'QUEUED' AND dispatches > 0 AND {db.among('id', 'ids')}",
         {"ids": json.dumps([each.run_id for each in sendings]), "now": stamp(now)},
     )

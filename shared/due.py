@@ -153,7 +153,7 @@ def _active(schedule_ids: list[str]) -> set[str]:
         return set()
     rows = db.execute(
         "SELECT schedule_id FROM run WHERE finished_at IS NULL AND trigger = 'SCHEDULE'"
-        f" AND schedule_id IN {db.uuids('ids')}",
+        f" AND {db.among('schedule_id', 'ids')}",
         {"ids": json.dumps(schedule_ids)},
     )
     return {db.uuid_hex(id) for (id,) in rows.fetchall()}

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import redis
 
-from shared import db, diagnosis, surroundings, tally, vitals, zone_data
+from shared import db, diagnosis, reference, surroundings, tally, vitals, zone_data
 from shared.findings import FAIL, Finding
 from shared.vitals import Pulse
 
@@ -27,7 +27,7 @@ def readiness(client: redis.Redis, clock: Callable[[], datetime]) -> Readiness:
     if findings[-1].status is FAIL:
         return Readiness(findings, None)
     with db.connection():
-        pulse = vitals.pulse(clock())
+        pulse = vitals.pulse(reference.now(clock))
     return Readiness([*findings, *_vital_findings(pulse)], pulse)
 
 
@@ -43,7 +43,7 @@ def checkup(
         return
     with db.connection():
         skew = surroundings.skew(clock)
-        pulse, load, latest = vitals.pulse(clock()), vitals.load(), tally.latest()
+        pulse, load, latest = vitals.pulse(reference.now(clock)), vitals.load(), tally.latest()
     yield skew
     yield from _vital_findings(pulse)
     yield diagnosis.reaped(pulse, lease=lease)

@@ -14,6 +14,7 @@ from shared.models import Scheduler, Worker
 
 VERSION = version("agent-manager")
 _REMEMBERED = timedelta(days=7)
+_MILLISECOND = timedelta(milliseconds=1)
 # For workers of the release before, which do not say until when they are to be taken for alive.
 _SEEN_WITHIN = timedelta(seconds=60)
 _ALIVE = """stopped_at IS NULL
@@ -127,12 +128,17 @@ def scheduler_started(id: str, *, now: datetime) -> None:
         ).on_conflict_ignore().execute()
 
 
-def scheduler_ticked(id: str, *, took_ms: int, lag_ms: int, now: datetime) -> None:
-    """Note a scheduler's tick: how long it took, and how late it was (`scheduler.tick.Tick`)."""
+def scheduler_ticked(id: str, *, took: timedelta, lag: timedelta, now: datetime) -> None:
+    """Note a scheduler's ticks since it last did: how long the slowest took, how late one was.
+
+    `scheduler.tick` says what *lag* is.
+    """
     with db.connection():
-        Scheduler.update(last_tick_at=now, last_tick_ms=took_ms, last_tick_lag_ms=lag_ms).where(
-            Scheduler.id == id
-        ).execute()
+        Scheduler.update(
+            last_tick_at=now,
+            last_tick_ms=round(took / _MILLISECOND),
+            last_tick_lag_ms=round(lag / _MILLISECOND),
+        ).where(Scheduler.id == id).execute()
 
 
 def scheduler_stopped(id: str, *, now: datetime) -> None:

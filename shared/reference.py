@@ -1,4 +1,4 @@
-"""The clock that all schedulers go by, however far their hosts are apart: the database's."""
+"""The clock that schedulers and workers go by, however far apart their hosts are: the database's."""
 
 from collections.abc import Callable
 from datetime import datetime, timedelta
@@ -18,6 +18,11 @@ def ahead(clock: Callable[[], datetime]) -> timedelta:
         (theirs,) = db.execute("SELECT clock_timestamp()").fetchone()
     difference: timedelta = theirs - clock()
     return difference
+
+
+def now(clock: Callable[[], datetime]) -> datetime:
+    """The database's time, asked for now. Raises one of `shared.db.UNREACHABLE`."""
+    return clock() + ahead(clock)
 
 
 class ReferenceClock:

@@ -90,7 +90,7 @@ def _delete(run_ids: Sequence[str], before: datetime) -> int:
         cursor = db.execute(
             f"""
             DELETE FROM run WHERE id IN (
-              SELECT id FROM run WHERE id IN {db.uuids("ids")} AND finished_at < :before
+              SELECT id FROM run WHERE {db.among("id", "ids")} AND finished_at < :before
               {db.locking("FOR UPDATE SKIP LOCKED")}
             )
             """,

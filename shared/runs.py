@@ -3,8 +3,8 @@ answer. `shared.new_runs` makes runs, `shared.history` reads them.
 """
 
 import json
-from collections.abc import Collection
-from datetime import datetime, timedelta
+from collections.abc import Collection, Iterable, Mapping
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -45,65 +45,103 @@ def get(run_id: UUID) -> Run:
     return run
 
 
-# The two statements that every run costs. Peewee would take longer to spell them than they take.
-_CLAIM = f"""
+# The statements that every run costs. Peewee would take longer to spell them than they take.
+_CLAIM = """
     UPDATE run SET status = 'RUNNING', attempt = attempt + 1, worker_id = :worker,
       leased_by = :worker, lease_until = :lease_until, started_at = :now
-    WHERE id = :id AND status = 'QUEUED' AND dispatches > 0
+    WHERE {is_one} AND {status} = 'QUEUED' AND dispatches > 0
       AND attempt - uncounted < max_attempts
-    RETURNING {", ".join(Claimed._fields)}
+    RETURNING {columns}, CASE WHEN schedule_id IS NOT NULL THEN ({previous_success}) END
+"""
+# The last fire time before a run whose run completed, among the last hundred.
+_PREVIOUS_SUCCESS = """
+    SELECT MAX(scheduled_for) FROM (
+      SELECT before.scheduled_for, before.status FROM run before
+      WHERE before.schedule_id = run.schedule_id
+        AND before.scheduled_for < COALESCE(run.scheduled_for, :never)
+      ORDER BY before.scheduled_for DESC LIMIT 100
+    ) latest WHERE status = 'COMPLETED'
 """
 _FINISH = """
-    UPDATE run SET status = :status, finished_at = :now, leased_by = NULL, lease_until = NULL,
-      content = :content, error = :error, model = :model, input_tokens = :input_tokens,
-      output_tokens = :output_tokens, cost_usd = :cost_usd,
-      metadata = COALESCE(:metadata, metadata)
-    WHERE id = :id AND status = 'RUNNING' AND attempt = :attempt
+    UPDATE run SET status = d.status, finished_at = :now, leased_by = NULL, lease_until = NULL,
+      content = d.content, error = d.error, model = d.model, input_tokens = d.input_tokens,
+      output_tokens = d.output_tokens, cost_usd = d.cost_usd,
+      metadata = COALESCE(d.metadata, run.metadata)
+    FROM {outcomes} d
+    WHERE run.id = d.id AND {is_one} AND {status} = 'RUNNING' AND run.attempt = d.attempt
+    RETURNING run.id, run.attempt
 """
+_OUTCOME = {
+    "id": "uuid",
+    "attempt": "int",
+    "status": "text",
+    "content": "text",
+    "error": "json",
+    "model": "text",
+    "input_tokens": "int",
+    "output_tokens": "int",
+    "cost_usd": "numeric",
+    "metadata": "json",
+}
+_NEVER = stamp(datetime.max.replace(tzinfo=UTC))
 
 
-def claim(run_id: UUID, worker: str, *, lease: timedelta, now: datetime) -> Claimed | None:
-    """Take a queued run for *worker*. None: it is not to be had, now or ever.
+def claim(
+    run_ids: Collection[UUID], worker: str, *, lease: timedelta, now: datetime
+) -> list[Claimed]:
+    """Take queued runs for *worker*: those of *run_ids* that are to be had; the others never are.
 
     Only what has been dispatched since it was last queued can be taken, so that a message that
     was delivered late or twice cannot get around what dispatch decides: neither its time, for which
     the clock of this worker does not matter, nor its place.
     """
-    row = db.execute(
-        _CLAIM,
+    *columns, _ = Claimed._fields
+    rows = db.execute(
+        _CLAIM.format(
+            is_one=db.among("run.id", "ids"),
+            status=db.unindexed("run.status"),
+            columns=", ".join(columns),
+            previous_success=_PREVIOUS_SUCCESS,
+        ),
         {
-            "id": run_id.hex,
+            "ids": _ids(run_ids),
             "worker": worker,
             "lease_until": stamp(now + lease),
             "now": stamp(now),
+            "never": _NEVER,
         },
-    ).fetchone()
-    if row is None:
-        return None
-    claimed = Claimed(*row)
-    return claimed._replace(
-        id=run_id,
-        schedule_id=claimed.schedule_id and db.uuid(claimed.schedule_id),
-        scheduled_for=claimed.scheduled_for and db.instant(claimed.scheduled_for),
-        config=db.json_value(claimed.config),
+    ).fetchall()
+    return [_claimed(Claimed(*row)) for row in rows]
+
+
+def _claimed(row: Claimed) -> Claimed:
+    return row._replace(
+        id=db.uuid(row.id),
+        schedule_id=row.schedule_id and db.uuid(row.schedule_id),
+        scheduled_for=row.scheduled_for and db.instant(row.scheduled_for),
+        config=db.json_value(row.config),
+        previous_success=row.previous_success and db.instant(row.previous_success),
     )
 
 
-def renew(worker: str, run_ids: Collection[UUID], *, until: datetime) -> list[Held]:
-    """Prolong the leases of *worker* on those runs, and say which it has."""
+def renew(worker: str, run_ids: Collection[UUID], *, until: datetime) -> set[Lease]:
+    """Prolong the leases of *worker* on those runs; the leases that were.
+
+    One that somebody is just changing is left as it is: no other has to wait for that.
+    """
     rows = db.execute(
         f"""
         UPDATE run SET lease_until = :until
-        WHERE id IN {db.uuids("ids")} AND status = 'RUNNING' AND leased_by = :worker
-        RETURNING id, attempt, cancel_requested_at
+        WHERE id IN (
+          SELECT id FROM run
+          WHERE {db.among("id", "ids")} AND status = 'RUNNING' AND leased_by = :worker
+          {db.locking("FOR NO KEY UPDATE SKIP LOCKED")}
+        )
+        RETURNING id, attempt
         """,
-        {
-            "ids": json.dumps([each.hex for each in run_ids]),
-            "worker": worker,
-            "until": stamp(until),
-        },
+        {"ids": _ids(run_ids), "worker": worker, "until": stamp(until)},
     ).fetchall()
-    return [Held(Lease(db.uuid(id), attempt), asked is not None) for id, attempt, asked in rows]
+    return {Lease(db.uuid(id), attempt) for id, attempt in rows}
 
 
 def held_by(worker: str) -> list[Held]:
@@ -113,26 +151,43 @@ def held_by(worker: str) -> list[Held]:
     return [Held(Lease(run.id, run.attempt), run.cancel_requested_at is not None) for run in query]
 
 
-def finish(held: Lease, outcome: Outcome, *, now: datetime) -> bool:
-    """End the run that is *held* with *outcome*. False: somebody else had taken it over."""
-    cursor = db.execute(
-        _FINISH,
+def finish(outcomes: Mapping[Lease, Outcome], *, now: datetime) -> set[Lease]:
+    """End the runs that are held, each with its outcome.
+
+    Gives those leases that held; the runs of the others somebody else had taken over.
+    """
+    rows = db.execute(
+        _FINISH.format(
+            outcomes=db.rows("outcomes", _OUTCOME),
+            is_one=db.among("run.id", "ids"),
+            status=db.unindexed("run.status"),
+        ),
         {
-            "id": held.run_id.hex,
-            "attempt": held.attempt,
+            "outcomes": json.dumps([_outcome(held, each) for held, each in outcomes.items()]),
+            "ids": _ids(held.run_id for held in outcomes),
             "now": stamp(now),
-            "status": outcome.status.value,
-            "content": outcome.content,
-            "error": outcome.error and json.dumps(outcome.error),
-            "model": outcome.model,
-            "input_tokens": outcome.input_tokens,
-            "output_tokens": outcome.output_tokens,
-            "cost_usd": None if outcome.cost_usd is None else str(outcome.cost_usd),
-            "metadata": json.dumps(outcome.metadata) if outcome.metadata else None,
         },
-    )
-    ended: int = cursor.rowcount
-    return ended == 1
+    ).fetchall()
+    return {Lease(db.uuid(id), attempt) for id, attempt in rows}
+
+
+def _outcome(held: Lease, outcome: Outcome) -> dict[str, Any]:
+    return {
+        "id": held.run_id.hex,
+        "attempt": held.attempt,
+        "status": outcome.status.value,
+        "content": outcome.content,
+        "error": outcome.error,
+        "model": outcome.model,
+        "input_tokens": outcome.input_tokens,
+        "output_tokens": outcome.output_tokens,
+        "cost_usd": None if outcome.cost_usd is None else str(outcome.cost_usd),
+        "metadata": outcome.metadata or None,
+    }
+
+
+def _ids(run_ids: Iterable[UUID]) -> str:
+    return json.dumps([each.hex for each in run_ids])
 
 
 def retry_later(held: Lease, error: dict[str, str], *, at: datetime, now: datetime) -> bool:
@@ -205,10 +260,11 @@ def reap(lapsed: Collection[Leased], *, now: datetime) -> list[tuple[UUID, RunSt
             says = f"The lease of {run.leased_by} on attempt {run.attempt} ran out."
             error = failure(ErrorCode.WORKER_LOST, says)
             if run.cancel_requested_at is not None:
-                status, moved = CANCELLED, finish(held, Outcome(status=CANCELLED), now=now)
+                ended = finish({held: Outcome(status=CANCELLED)}, now=now)
+                status, moved = CANCELLED, bool(ended)
             elif run.attempt - run.uncounted >= run.max_attempts:
-                outcome = Outcome(status=FAILED, error=error)
-                status, moved = FAILED, finish(held, outcome, now=now)
+                ended = finish({held: Outcome(status=FAILED, error=error)}, now=now)
+                status, moved = FAILED, bool(ended)
             else:
                 status, moved = QUEUED, retry_later(held, error, at=now, now=now)
             if moved:
@@ -246,10 +302,10 @@ def resume(run_id: UUID, *, now: datetime) -> None:
         raise Conflict(f"Run {run_id} is not paused but {get(run_id).status}.")
 
 
-def hand_back(run_id: UUID, *, now: datetime) -> None:
-    """Have a queued run dispatched again at once: its message reached a worker that is stopping."""
+def hand_back(run_ids: Collection[UUID], *, now: datetime) -> None:
+    """Have queued runs dispatched again at once: they were sent to a worker that is stopping."""
     Run.update(dispatches=0, dispatch_at=now).where(
-        Run.id == run_id, Run.status == QUEUED, Run.dispatches > 0
+        Run.id.in_(list(run_ids)), Run.status == QUEUED, Run.dispatches > 0
     ).execute()
 
 
@@ -259,27 +315,6 @@ def next_attempt_at(run: Claimed, *, now: datetime) -> datetime | None:
     if failures >= run.max_attempts:
         return None
     return now + policy.backoff(timedelta(seconds=run.retry_backoff_seconds), failures)
-
-
-def previous_success(run: Claimed) -> datetime | None:
-    """The last fire time before *run* whose run completed, among the last hundred."""
-    if run.schedule_id is None:
-        return None
-    before = "" if run.scheduled_for is None else "AND scheduled_for < :before"
-    (at,) = db.execute(
-        f"""
-        SELECT MAX(scheduled_for) FROM (
-          SELECT scheduled_for, status FROM run
-          WHERE schedule_id = :schedule_id AND scheduled_for IS NOT NULL {before}
-          ORDER BY scheduled_for DESC LIMIT 100
-        ) latest WHERE status = 'COMPLETED'
-        """,
-        {
-            "schedule_id": run.schedule_id.hex,
-            **({"before": stamp(run.scheduled_for)} if run.scheduled_for else {}),
-        },
-    ).fetchone()
-    return at and db.instant(at)
 
 
 def _requeue(at: datetime, **more: Any) -> Any:

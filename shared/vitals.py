@@ -55,7 +55,7 @@ class Pulse:
 
     now: datetime
     last_tick_at: datetime | None
-    # Of the last ticks of the schedulers that tick, the longest, and the latest (see
+    # Of the schedulers' last ticks, how long the slowest took and how late one was (see
     # `scheduler.tick`); a scheduler that finds nothing due is not late.
     tick_duration: timedelta | None
     tick_lag: timedelta | None

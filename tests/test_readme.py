@@ -5,8 +5,12 @@ import re
 from datetime import timedelta
 from pathlib import Path
 
+import pytest
+from factories import NOON
 from serving import serving
 
+from api.metrics import Reading
+from shared import vitals
 from shared.settings import SECRET_PREFIX, Settings, variable
 from shared.states import ErrorCode
 
@@ -34,6 +38,18 @@ def test_the_table_of_settings_is_the_class():
         if each.name != "secrets"
     }
     assert dict(rows) == {**wanted, f"{SECRET_PREFIX}…": ""}
+
+
+@pytest.mark.usefixtures("database")
+def test_the_table_of_metrics_is_what_is_measured():
+    rows = re.findall(r"^\| `(agent_manager_\w+)` \| (\w+) \| (.*) \|$", README, re.MULTILINE)
+
+    measured = Reading(vitals.pulse(NOON), vitals.load()).collect()
+
+    assert rows == [
+        (each.name + "_total" * (each.type == "counter"), each.type, each.documentation)
+        for each in measured
+    ]
 
 
 def test_every_error_code_is_explained():

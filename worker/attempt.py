@@ -42,12 +42,9 @@ Verdict = Outcome | Retryable | StopReason
 class Attempt:
     """What one attempt at a run needs; `make` does it."""
 
-    def __init__(
-        self, run: Claimed, settings: Settings, *, previous_success: datetime | None
-    ) -> None:
+    def __init__(self, run: Claimed, settings: Settings) -> None:
         self._run = run
         self._settings = settings
-        self._previous_success = previous_success
 
     def make(self, stop: Stop, report: Report, now: datetime) -> Verdict:
         """Run the agent. Raises nothing, whatever the agent does."""
@@ -75,7 +72,7 @@ class Attempt:
             report=report,
             schedule_id=run.schedule_id,
             scheduled_for=run.scheduled_for,
-            previous_success=self._previous_success,
+            previous_success=run.previous_success,
             output_limit=self._settings.output_limit,
             environment=self._settings.agent_environment,
             secrets=self._settings.secrets,

@@ -1,22 +1,22 @@
 """Dramatiq's Redis broker, with a consumer that waits for messages instead of polling for them.
 
-The stock consumer sleeps for up to a second when a queue is empty, and acknowledges messages one
-by one. This one blocks on `BLMOVE queue queue LEFT LEFT`, which wakes it at once and moves
-nothing, and acknowledges all that has ended on its way to fetching more. An acknowledgement that
-is lost means a second delivery, of which only one can claim the run.
+The stock consumer sleeps for up to a second when a queue is empty, and has Redis remember what was
+fetched until it is acknowledged. This one blocks on `BLMOVE queue queue LEFT LEFT`, which wakes it
+at once and moves nothing, and takes out of Redis what it fetches: a message that gets lost after
+that is sent again, for the row of its run says that nobody has claimed it.
 """
 
 import logging
-import threading
 import time
 from collections import deque
 from collections.abc import Collection, Iterable
-from typing import Any
+from typing import Any, Protocol
+from uuid import UUID
 
 import redis
+from dramatiq import Message
 from dramatiq.broker import Consumer, MessageProxy
 from dramatiq.brokers.redis import RedisBroker
-from dramatiq.errors import ConnectionClosed
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
@@ -28,6 +28,28 @@ logger = logging.getLogger(__name__)
 
 # How long one wait may last: a consumer looks up now and then to see whether it is to stop.
 _WAIT_SECONDS = 1
+# As many as Lua can unpack.
+_MOST_AT_ONCE = 1000
+_TAKE = """
+    local ids = redis.call("LPOP", KEYS[1], ARGV[1])
+    if not ids then return {} end
+    local bodies = redis.call("HMGET", KEYS[2], unpack(ids))
+    redis.call("HDEL", KEYS[2], unpack(ids))
+    return bodies
+"""
+
+
+class Intake(Protocol):
+    """Who takes the runs that messages name."""
+
+    def room(self, seconds: float) -> int:
+        """How many more runs can be taken; waits for *seconds* at most while it is none."""
+
+    def take(self, run_ids: Collection[UUID]) -> Iterable[UUID]:
+        """Take runs, some perhaps named twice; those of them that are to be executed, each once."""
+
+    def put_back(self, run_ids: Iterable[UUID]) -> None:
+        """Put back runs that were taken and are not executed."""
 
 
 class WaitingBroker(RedisBroker):
@@ -36,7 +58,7 @@ class WaitingBroker(RedisBroker):
     Retries, time limits and results are ours, in the database; delayed messages there are none.
     """
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, intake: Intake) -> None:
         client = redis.Redis.from_url(
             url,
             # Longer than any wait, so that it passes only where Redis is gone without a word.
@@ -47,9 +69,8 @@ class WaitingBroker(RedisBroker):
         super().__init__(  # type: ignore[no-untyped-call]
             client=client, middleware=[], namespace=NAMESPACE, maintenance_chance=100_000
         )
-        # These outlive a consumer, which is made anew when Redis comes back.
-        self.in_hand: set[str] = set()
-        self.ended: list[str] = []
+        self.intake = intake
+        self.take = client.register_script(_TAKE)
         self.draining = False
         self.trouble = Trouble(logger, "fetch messages from Redis")
 
@@ -75,17 +96,14 @@ class WaitingConsumer(Consumer):
 
     def __init__(self, broker: WaitingBroker, queue_name: str, prefetch: int, timeout: int) -> None:
         self._broker = broker
-        self._queue_name = queue_name
-        self._prefetch = prefetch
+        self._intake = broker.intake
         self._key = f"{broker.namespace}:{queue_name}"
-        self._acks = f"{broker.namespace}:__acks__.{broker.broker_id}.{queue_name}"
-        self._fetched: deque[MessageProxy] = deque()
-        self._freed = threading.Event()
+        self._taken: deque[MessageProxy] = deque()
 
     def __next__(self) -> MessageProxy | None:
         """The next message; None now and then, while there is none."""
         try:
-            if not self._fetched:
+            if not self._taken:
                 with reconnecting(self._broker.client):
                     self._fetch()
         except redis.RedisError as error:
@@ -94,76 +112,46 @@ class WaitingConsumer(Consumer):
             time.sleep(_WAIT_SECONDS)
             return None
         self._broker.trouble.ends()
-        return self._fetched.popleft() if self._fetched else None
+        return self._taken.popleft() if self._taken else None
 
     def ack(self, message: Any) -> None:
-        """Note that a message has ended; Redis learns of it with the next fetch."""
-        message_id = message.options["redis_message_id"]
-        self._broker.ended.append(message_id)
-        self._broker.in_hand.discard(message_id)
-        self._freed.set()
+        """Nothing: Redis knows no more of it."""
+
+    def nack(self, message: Any) -> None:
+        """Nothing, likewise."""
 
     def requeue(self, fetched: Iterable[Any]) -> None:
-        """Put messages back that were fetched and not worked on."""
-        message_ids = [message.options["redis_message_id"] for message in fetched]
-        try:
-            if message_ids:
-                self._broker.do_requeue(self._queue_name, *message_ids)
-        except redis.RedisError as error:
-            raise ConnectionClosed(error) from None
+        """Put the runs back whose messages were not worked on."""
+        self._intake.put_back(map(_run_of, fetched))
 
     def close(self) -> None:
-        """Tell Redis what has ended."""
-        try:
-            self._acknowledge()
-        except redis.RedisError as error:
-            raise ConnectionClosed(error) from None
+        """Put back what was fetched and not given out."""
+        self.requeue(self._taken)
+        self._taken.clear()
 
     def _fetch(self) -> None:
-        room = self._prefetch - len(self._broker.in_hand)
-        if room <= 0 or self._broker.draining:
-            self._freed.wait(_WAIT_SECONDS)
-            self._freed.clear()
+        if self._broker.draining:
+            time.sleep(_WAIT_SECONDS)
             return
-        self._acknowledge()
-        bodies = self._broker.do_fetch(self._queue_name, room)
+        room = min(self._intake.room(_WAIT_SECONDS), _MOST_AT_ONCE)
+        if room <= 0:
+            return
+        bodies = self._broker.take(keys=[self._key, f"{self._key}.msgs"], args=[room])
         if not bodies:
             self._broker.client.blmove(self._key, self._key, _WAIT_SECONDS, "LEFT", "LEFT")
-        # Where there is none, the message ended under another delivery.
-        read = [messages.read(body) for body in bodies if body is not None]
-        fetched = [message for message in read if message is not None]
-        self._broker.in_hand.update(each.options["redis_message_id"] for each in fetched)
-        self._fetched.extend(map(MessageProxy, fetched))
-        if len(fetched) < len(read):
-            logger.error("%d messages that are none of ours dropped", len(read) - len(fetched))
-        if len(fetched) < len(bodies):
-            self._forget_others()
-
-    def _acknowledge(self) -> None:
-        ended, self._broker.ended = self._broker.ended, []
-        if not ended:
             return
-        try:
-            removed = self._delete(ended)
-        except redis.RedisError:
-            self._broker.ended += ended
-            raise
-        if removed < len(ended):
-            self._forget_others()
+        fetched: dict[UUID, Message[Any]] = {}
+        named: list[UUID] = []
+        for body in filter(None, bodies):  # Where there is none, it was fetched already.
+            message = messages.read(body)
+            if message is None:
+                logger.error("a message that is none of ours was dropped")
+                continue
+            named.append(_run_of(message))
+            fetched[named[-1]] = message
+        if named:
+            self._taken.extend(MessageProxy(fetched[run_id]) for run_id in self._intake.take(named))
 
-    def _forget_others(self) -> None:
-        """Delete what this consumer fetched and has not in hand: a message that was none of ours,
-        or that lay there under another name than its own.
-        """
-        in_hand = [*self._broker.in_hand, *self._broker.ended]
-        others = self._broker.client.smembers(self._acks) - {each.encode() for each in in_hand}
-        if others:
-            self._delete(others)
 
-    def _delete(self, message_ids: Collection[str | bytes]) -> int:
-        """Delete messages that this consumer fetched; how many of them it had."""
-        with self._broker.client.pipeline(transaction=False) as pipeline:
-            pipeline.srem(self._acks, *message_ids)
-            pipeline.hdel(f"{self._key}.msgs", *message_ids)
-            removed: int = pipeline.execute()[0]
-        return removed
+def _run_of(message: Any) -> UUID:
+    return UUID(message.args[0])

@@ -6,13 +6,12 @@ three clocks: each run's deadline, each lease's end, and the next look into the 
 
 import logging
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import timedelta
 
-from shared import clock, db, failpoints, processes, runs, tally
-from shared.attempts import Held, Lease
+from shared import clock, db, failpoints, processes, reference, runs, tally
+from shared.attempts import Claimed, Lease
 from shared.clock_watch import ClockWatch
 from shared.log import Trouble
 from shared.processes import Alive
@@ -35,6 +34,7 @@ _LAST_BEAT_SECONDS = 1.0
 class Work:
     """One attempt that this process works on. Instants are of the monotonic clock."""
 
+    run: Claimed
     lease: Lease
     deadline: float
     # Until when it may go on if the lease is not renewed.
@@ -92,16 +92,15 @@ class Heartbeat:
         """Whether the thread is there to do its work."""
         return self._thread.is_alive()
 
-    @contextmanager
-    def keeping(
-        self, lease: Lease, timeout: timedelta, reporter: Reporter, *, since: float
-    ) -> Iterator[Work]:
-        """Within the block keep a *lease* that began at *since*, and stop its agent in time."""
+    def keep(self, run: Claimed, *, since: float) -> Work:
+        """Keep the lease on *run* that began at *since*, and stop its agent in time."""
+        lease = Lease(run.id, run.attempt)
         work = Work(
+            run,
             lease,
-            deadline=clock.monotonic() + timeout.total_seconds(),
+            deadline=clock.monotonic() + run.timeout_seconds,
             ours_until=since + self._ours_for,
-            reporter=reporter,
+            reporter=Reporter(lease),
         )
         with self._changed:
             self._works.add(work)
@@ -110,11 +109,12 @@ class Heartbeat:
                 self._changed.notify()
         if ending:
             work.stop.set(ending)
-        try:
-            yield work
-        finally:
-            with self._changed:
-                self._works.discard(work)
+        return work
+
+    def let_go(self, works: Iterable[Work]) -> None:
+        """Keep the leases of *works* no longer."""
+        with self._changed:
+            self._works.difference_update(works)
 
     def stop_all(self, reason: StopReason) -> None:
         """Have every agent of this process stop, also those that are only about to start."""
@@ -131,10 +131,8 @@ class Heartbeat:
             try:
                 if now >= beat_at:
                     self._beat()
-                    beat_at = look_at = now
-                    beat_at += self._interval
-                    look_at += self._look_every
-                elif now >= look_at:
+                    beat_at = now + self._interval
+                if now >= look_at:
                     self._look()
                     look_at = now + self._look_every
                 self._trouble.ends()
@@ -162,14 +160,14 @@ class Heartbeat:
         with db.connection():
             now, moment = clock.now(), clock.monotonic()
             self._clock_watch.look(now, moment)
-            until = now + self._lease
-            processes.worker_seen(self._worker, alive=self._alive(), until=until, now=now)
+            told = reference.now(clock.now)
+            until = told + self._lease
+            processes.worker_seen(self._worker, alive=self._alive(), until=until, now=told)
             run_ids = [work.lease.run_id for work in works]
-            held = runs.renew(self._worker, run_ids, until=until) if works else []
+            renewed = runs.renew(self._worker, run_ids, until=until) if works else set()
         for work in works:
-            if any(each.lease == work.lease for each in held):
+            if work.lease in renewed:
                 work.ours_until = moment + self._ours_for
-        self._heed(works, held)
         tally.save(self._worker, now=now)
 
     def _look(self) -> None:
@@ -178,17 +176,14 @@ class Heartbeat:
         if works:
             with db.connection():
                 held = runs.held_by(self._worker)
-            self._heed(works, held)
+            cancelled = {each.lease: each.cancel_requested for each in held}
+            for work in works:
+                if work.lease not in cancelled:
+                    self._lose(work)
+                elif cancelled[work.lease]:
+                    self._stop(work, StopReason.CANCELLED)
             for work in works:
                 work.reporter.write(clock.now())
-
-    def _heed(self, works: list[Work], held: list[Held]) -> None:
-        cancelled = {each.lease: each.cancel_requested for each in held}
-        for work in works:
-            if work.lease not in cancelled:
-                self._lose(work)
-            elif cancelled[work.lease]:
-                self._stop(work, StopReason.CANCELLED)
 
     def stop_overdue(self) -> None:
         """Stop the agents whose time is up, or whose lease nobody could renew in time.

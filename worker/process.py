@@ -7,9 +7,8 @@ from datetime import timedelta
 import dramatiq
 from dramatiq import Worker
 from dramatiq.common import iter_queue
-from dramatiq.errors import BrokerConnectionError
 
-from shared import clock, db, kinds, messages, processes, tally
+from shared import clock, db, kinds, messages, processes, reference, tally
 from shared.log import Trouble
 from shared.process import StopFlag
 from shared.processes import Alive
@@ -42,20 +41,19 @@ class WorkerProcess:
             alive=self._alive,
         )
         self._runner = Runner(self.id, settings, self._heartbeat)
-        self._broker = WaitingBroker(settings.redis_url)
+        self._broker = WaitingBroker(settings.redis_url, self._runner)
         dramatiq.set_broker(self._broker)
         actors.declare(self._broker, self._runner.execute)
         self._worker = Worker(
             self._broker, worker_threads=settings.worker_threads, worker_timeout=200
         )
-        # No more messages than threads: what waits here could start elsewhere.
-        self._worker.queue_prefetch = settings.worker_threads
 
     def run(self, stop: StopFlag) -> int:
         """Work until *stop* is raised, then drain; the process's exit status."""
         kinds.installed()
         if not self._register(stop):
             return 0
+        self._runner.start()
         self._worker.start()
         self._heartbeat.start()
         logger.info("worker %s started: %d threads", self.id, self._settings.worker_threads)
@@ -72,7 +70,7 @@ class WorkerProcess:
         trouble = Trouble(logger, "enter itself into the database")
         while not stop.is_set():
             try:
-                now = clock.now()
+                now = reference.now(clock.now)
                 processes.worker_started(
                     self.id,
                     threads=self._settings.worker_threads,
@@ -91,7 +89,8 @@ class WorkerProcess:
 
     def _is_healthy(self) -> bool:
         began_with = Alive(threads=self._settings.worker_threads, consumers=1)
-        return self._heartbeat.is_alive() and self._alive() == began_with
+        beside_them = self._heartbeat.is_alive() and self._runner.is_alive()
+        return beside_them and self._alive() == began_with
 
     def _alive(self) -> Alive:
         return Alive(
@@ -105,12 +104,9 @@ class WorkerProcess:
         logger.info("worker %s drains for up to %.0f s", self.id, grace.total_seconds())
         self._runner.drain()
         self._broker.drain()
-        # It is we who end the wait: Dramatiq counts its timeout down once for each thread.
-        ending = threading.Thread(
-            target=self._worker.stop, kwargs={"timeout": 2**31}, name="drain", daemon=True
-        )
+        ending = threading.Thread(target=self._end, name="drain", daemon=True)
         ending.start()
-        self._put_back_messages()
+        self._put_back_what_waits()
         self._await(ending, grace, stop, until_signals=2)
         self._heartbeat.stop_all(StopReason.DRAINED)
         self._await(ending, _LAST_WORDS, stop, until_signals=3)
@@ -122,14 +118,15 @@ class WorkerProcess:
             logger.error("worker %s could not note its end: %s", self.id, error)
         logger.info("worker %s stopped", self.id)
 
-    def _put_back_messages(self) -> None:
-        """Put back the messages that no thread has begun with, for other workers to take."""
+    def _end(self) -> None:
+        # It is we who end the wait: Dramatiq counts its timeout down once for each thread.
+        self._worker.stop(timeout=2**31)
+        self._runner.close()
+
+    def _put_back_what_waits(self) -> None:
+        """Put back the runs that no thread has begun with, for other workers to take."""
         for item in iter_queue(self._worker.work_queue):
-            consumer = self._worker.consumers[item.message.queue_name]
-            try:
-                consumer.requeue_messages([item.message])
-            except BrokerConnectionError as error:
-                logger.warning("a message is left to be sent again: %s", error)
+            self._worker.consumers[item.message.queue_name].requeue_messages([item.message])
 
     def _await(
         self, thread: threading.Thread, most: timedelta, stop: StopFlag, *, until_signals: int

@@ -28,9 +28,9 @@ _LIST = """
     SELECT s.id, s.name, s.agent_id, s.message, s.cron_expression, s.run_at, s.enabled,
       s.timezone, s.start_at, s.end_at, s.overlap_policy, s.catch_up_policy,
       s.catch_up_window_seconds, s.jitter_seconds, s.timeout_seconds, s.max_attempts,
-      s.retry_backoff_seconds, s.priority, s.tags, s.created_at, s.updated_at, s.next_run_at,
-      s.description, s.error, s.version, r.id AS run_id, r.status, r.scheduled_for, r.started_at,
-      r.finished_at
+      s.retry_backoff_seconds, s.priority, s.keep_last, s.tags, s.created_at, s.updated_at,
+      s.next_run_at, s.description, s.error, s.version, r.id AS run_id, r.status, r.scheduled_for,
+      r.started_at, r.finished_at
     FROM schedule s LEFT JOIN run r ON r.id = s.last_run_id
     WHERE s.deleted_at IS NULL ORDER BY s.id DESC LIMIT ? OFFSET ?
 """
@@ -75,6 +75,7 @@ class Schedule(Wire):
     max_attempts: int
     retry_backoff_seconds: int
     priority: int
+    keep_last: int | None
     tags: list[str] | Json[list[str]]
     created_at: datetime
     updated_at: datetime

@@ -1,6 +1,7 @@
 """Fixtures for the API: the application on a real database, and a client for each role."""
 
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 
 import pytest
 from clients import DOCUMENTED, Client
@@ -8,15 +9,16 @@ from factories import NOON, make_agent
 from flask import Flask
 
 from api.app import create_app
-from shared import clock, db, tokens
+from shared import clock, db, reference, tokens
 from shared.settings import Settings
 from shared.states import Role
 
 
 @pytest.fixture(autouse=True)
 def at_noon(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Have the system's clock stand still at noon."""
+    """Have the system's clock, and the database's, stand still at noon."""
     monkeypatch.setattr(clock, "now", lambda: NOON)
+    monkeypatch.setattr(reference, "ahead", lambda clock: timedelta())
 
 
 @pytest.fixture

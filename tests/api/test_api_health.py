@@ -13,6 +13,7 @@ from shared.models import Tally
 from shared.settings import Settings
 
 AWAY = "redis://:hunter2@127.0.0.1:1/0"
+SECOND = timedelta(seconds=1)
 MINUTE = timedelta(minutes=1)
 
 
@@ -48,7 +49,7 @@ def test_a_system_that_ticks_is_ready(database: Database, settings: Settings) ->
 
 def test_the_vitals_are_told_in_figures(database: Database, settings: Settings) -> None:
     now = clock.now()
-    a_scheduler_ticked(ago=timedelta(), took_ms=250, lag_ms=700)
+    a_scheduler_ticked(ago=timedelta(), took=SECOND / 4, lag=SECOND * 0.7)
     make_schedule(next_run_at=now - MINUTE)
     make_run(available_at=now - 2 * MINUTE)
     make_worker(threads=8, alive_until=now + MINUTE, threads_alive=3, consumers_alive=1)
@@ -115,7 +116,9 @@ def test_they_are_documented_as_open_to_all(database: Database, settings: Settin
     assert document["paths"]["/readyz"]["get"]["security"] == []
 
 
-def a_scheduler_ticked(*, ago: timedelta, took_ms: int = 3, lag_ms: int = 5) -> None:
+def a_scheduler_ticked(
+    *, ago: timedelta, took: timedelta = SECOND, lag: timedelta = SECOND
+) -> None:
     at = clock.now() - ago
     processes.scheduler_started("s", now=at)
-    processes.scheduler_ticked("s", took_ms=took_ms, lag_ms=lag_ms, now=at)
+    processes.scheduler_ticked("s", took=took, lag=lag, now=at)

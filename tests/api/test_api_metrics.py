@@ -68,7 +68,7 @@ def test_a_busy_system_shows_what_it_does(client: FlaskClient) -> None:
     make_run(available_at=now + 20 * SECOND)
     make_run(leased_by="w", lease_until=now - 10 * SECOND)
     processes.scheduler_started("s", now=now)
-    processes.scheduler_ticked("s", took_ms=250, lag_ms=700, now=now - 40 * SECOND)
+    processes.scheduler_ticked("s", took=SECOND / 4, lag=SECOND * 0.7, now=now - 40 * SECOND)
     processes.worker_started("w", threads=8, queues=["runs"], until=now + SECOND, now=now)
     alive = Alive(threads=3, consumers=1)
     processes.worker_seen("w", alive=alive, until=now + SECOND, now=now)

@@ -145,8 +145,10 @@ def test_somebody_who_looks_on_sees_how_far_a_big_one_is(sqlite_template, monkey
         with command._shown(sqlite_template) as show:
             show(3, 4)
 
-    with open(screen, "rb", buffering=0) as seen:
-        assert b"75%" in seen.read(1000)
+    seen = b""
+    while b"75%" not in seen:
+        seen += os.read(screen, 1000)  # Raises an error at the end.
+    os.close(screen)
 
 
 @pytest.mark.parametrize(
@@ -200,20 +202,17 @@ def postgres_client(server: Postgres, words: list[str]) -> None:
 def test_what_was_accepted_before_a_backup_is_there_and_ends_where_it_is_restored(
     tmp_path, monkeypatch
 ):
-    for name, seconds in {
-        "RUN_LEASE": "2",
-        "HEARTBEAT_INTERVAL": "0.5",
-        "RESEND_AFTER": "1",
-    }.items():
-        monkeypatch.setenv(f"AGENT_MANAGER_{name}", seconds)
-    file = tmp_path / "second" / "agents-2027-01-31.db"
+    for name, seconds in [("RUN_LEASE", 2), ("HEARTBEAT_INTERVAL", 0.5), ("RESEND_AFTER", 1)]:
+        monkeypatch.setenv(f"AGENT_MANAGER_{name}", str(seconds))
+    file, leave = tmp_path / "second" / "agents-2027-01-31.db", tmp_path / "leave"
     file.parent.mkdir()
+    until_it_may = {"argv": ["sh", "-c", f"until [ -e {leave} ]; do sleep 0.1; done"]}
 
     with Up(tmp_path / "first" / "data") as up, Api(up.wait_until_ready()) as api:
-        slow = {"id": "slow", "name": "Slow", "kind": "echo", "config": {"delaySeconds": 3}}
-        assert api.call("POST", "/agents", slow)[0] == 201
-        running = api.make_run("slow")
-        wait_until(lambda: api.status_of(running) == "RUNNING", "the slow run to start")
+        waiting = {"id": "waiting", "name": "W", "kind": "command", "config": until_it_may}
+        assert api.call("POST", "/agents", waiting)[0] == 201
+        running = api.make_run("waiting")
+        api.wait_for(running, "RUNNING")
         with writing(up, threads=3) as accepted:
             wait_until(lambda: len(accepted) > 100, "the writers to be in full swing", timeout=30)
             before = [running, *accepted]
@@ -223,9 +222,10 @@ def test_what_was_accepted_before_a_backup_is_there_and_ends_where_it_is_restore
 
     restore = re.search(r"^mkdir -p .*?(?=^agent-manager up)", README, re.MULTILINE | re.DOTALL)[0]
     subprocess.run(["sh", "-e", "-c", restore], cwd=file.parent, check=True)
+    leave.touch()
     with Up(file.parent / "data") as up, Api(up.wait_until_ready()) as api:
         for run_id in before:
-            wait_until(lambda: api.status_of(run_id) == "COMPLETED", "a run to end", timeout=30)
+            api.wait_for(run_id, "COMPLETED")
         assert api.run(running)["attempt"] == 2
 
 
@@ -284,6 +284,7 @@ class Api:
         assert status == 200, run
         return run
 
-    def status_of(self, run_id: str) -> Any:
-        """What became of the run."""
-        return self.run(run_id)["status"]
+    def wait_for(self, run_id: str, status: str) -> None:
+        """Wait until the run has that status."""
+        what = f"run {run_id} to be {status}"
+        wait_until(lambda: self.run(run_id)["status"] == status, what, timeout=30)

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -10,9 +11,14 @@ from peewee import Database
 from servers import Valkey
 
 from cli import datadir, target
+from cli.doctor import WIDTH
 from cli.main import main
 from shared import clock, db, migrations, processes, zone_data
+from shared.db import stamp
+from shared.models import Tally
+from shared.processes import Alive
 from shared.settings import Settings
+from shared.tally import Count
 
 
 @pytest.fixture(autouse=True)
@@ -34,7 +40,7 @@ def doctor(*words: str, **environment: str) -> Result:
 def marks(result: Result) -> dict[str, str]:
     """What each line is about → its mark."""
     lines = (line for line in result.stdout.splitlines() if not line.startswith(" "))
-    return {line[2:14].strip(): line[0] for line in lines}
+    return {line[2 : WIDTH + 2].strip(): line[0] for line in lines}
 
 
 def test_a_system_that_works_has_a_clean_bill(database: Database, settings: Settings) -> None:
@@ -53,11 +59,45 @@ def test_a_system_that_works_has_a_clean_bill(database: Database, settings: Sett
         "clock",
         "scheduler",
         "schedules",
-        "set aside",
-        "workers",
         "queue",
+        "workers",
         "leases",
+        "runs",
+        "set aside",
+        "ever counted",
+        "lately",
     ]
+
+
+def test_no_name_runs_into_its_sentence(database: Database, settings: Settings) -> None:
+    now = clock.now()
+    Tally.create(
+        process_id="w",
+        counts=dict.fromkeys(Count, 1),
+        latest=dict.fromkeys(Count, stamp(now)),
+        updated_at=now,
+    )
+
+    result = doctor(DATABASE_URL=settings.database_url, REDIS_URL=settings.redis_url)
+
+    assert "! database retries" in result.stdout
+    assert "! clock steps" in result.stdout
+    lines = [line for line in result.stdout.splitlines() if not line.startswith(" ")]
+    assert all(line[WIDTH + 2 : WIDTH + 4] == "  " for line in lines)
+
+
+def test_a_worker_that_lacks_threads_is_named_with_what_it_lacks(
+    database: Database, settings: Settings
+) -> None:
+    a_scheduler_and_a_worker()
+    now = clock.now()
+    alive, until = Alive(threads=3, consumers=0), now + timedelta(minutes=1)
+    processes.worker_seen("w", alive=alive, until=until, now=now)
+
+    result = doctor(DATABASE_URL=settings.database_url, REDIS_URL=settings.redis_url)
+
+    assert marks(result)["workers"] == "✗"
+    assert "worker w has 3 of 8 threads and 0 of 1 consumer alive" in result.stdout
 
 
 def test_a_system_that_does_not_run_fails_with_the_cure_beneath(
@@ -88,7 +128,7 @@ def test_a_wrong_setting_is_a_line() -> None:
     result = doctor(PORT="eighty")
 
     assert result.exit_code == 1
-    assert result.stdout == "✗ settings    PORT must be a whole number, not 'eighty'.\n"
+    assert result.stdout == "✗ settings             PORT must be a whole number, not 'eighty'.\n"
 
 
 def test_where_nothing_ever_ran_there_are_lines_and_no_traces(tmp_path: Path) -> None:
@@ -143,5 +183,6 @@ def up(tmp_path: Path) -> Iterator[Path]:
 def a_scheduler_and_a_worker() -> None:
     now = clock.now()
     processes.scheduler_started("s", now=now)
-    processes.scheduler_ticked("s", took_ms=1, now=now)
-    processes.worker_started("w", threads=8, queues=["runs"], now=now)
+    processes.scheduler_ticked("s", took=timedelta(), lag=timedelta(), now=now)
+    until = now + timedelta(minutes=1)
+    processes.worker_started("w", threads=8, queues=["runs"], until=until, now=now)

@@ -15,7 +15,7 @@ def test_the_version_is_the_installed_one():
 def test_help_names_the_commands():
     said = agent_manager("--help")
 
-    assert all(name in said.stdout for name in ("up", "migrate", "token", "doctor"))
+    assert all(name in said.stdout for name in ("up", "migrate", "token", "doctor", "backup"))
 
 
 def test_migrate_says_what_it_did(tmp_path):
@@ -24,7 +24,7 @@ def test_migrate_says_what_it_did(tmp_path):
     first = agent_manager("migrate", DATABASE_URL=url)
     second = agent_manager("migrate", DATABASE_URL=url)
 
-    assert first.stdout == "Applied 0001_initial.\n"
+    assert first.stdout == "Applied 0001_initial.\nApplied 0002_faults.\n"
     assert second.stdout == "The database is up to date.\n"
 
 

@@ -9,6 +9,8 @@ class Gate:
     """A failpoint as a gate: `system.start("worker", gate.order)`, and later `gate.open()`."""
 
     def __init__(self, point: str, folder: Path) -> None:
+        folder.mkdir(exist_ok=True)
+        self.point = point
         self.order = f"{point}=wait:{folder}"
         self._reached = folder / f"{point}.reached"
         self._go = folder / f"{point}.go"

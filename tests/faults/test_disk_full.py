@@ -72,6 +72,7 @@ def test_what_found_no_room_is_done_once_there_is_some(system, tiny_disk, outsid
     snapshot = checked()
     assert {run["status"] for run in snapshot.runs.values()} == {"COMPLETED"}
     assert [process.poll() for process in processes] == [None] * 3
+    assert "Traceback" not in system.logs()
 
 
 def refusals(system, orders, agent):

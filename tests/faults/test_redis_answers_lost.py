@@ -9,11 +9,11 @@ from shared.tally import Count
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("command", ["LLEN", "RPUSH", "BLMOVE", "HDEL"])
+@pytest.mark.parametrize("command", ["LLEN", "RPUSH", "BLMOVE", "EVALSHA"])
 def test_whatever_answer_is_lost_each_run_is_made_once(
     command, system, outside, orders, checked, redis_proxy
 ):
-    """How many wait, the sending of messages, the waiting for one, the acknowledging."""
+    """How many wait, the sending of messages, the waiting for one, the fetching."""
     agent = outside.agent(seconds=0.1)
     redis_proxy.swallow(command.encode(), times=3)
     processes = system.start_all()
@@ -36,7 +36,7 @@ def test_messages_that_left_redis_and_reached_nobody_are_sent_again(
     with redis.from_url(valkey) as client:
         wait_until(lambda: messages.waiting(client), "messages to wait", timeout=20)
     # The first answer may be that the script is not known yet.
-    redis_proxy.swallow(b"\r\nfetch\r\n", times=2)
+    redis_proxy.swallow(b"EVALSHA", times=2)
 
     system.start("worker")
 

@@ -9,11 +9,13 @@ from peewee import OperationalError
 
 from scheduler import loop
 from scheduler.loop import Scheduler
-from shared import clock, messages
+from scheduler.tick import Ticked
+from shared import clock, messages, tally
 from shared.ids import uuid7
-from shared.models import Run
+from shared.models import Run, Tally
 from shared.models import Scheduler as SchedulerRow
 from shared.states import COMPLETED, QUEUED
+from shared.tally import Count
 
 pytestmark = pytest.mark.usefixtures("database")
 
@@ -176,3 +178,47 @@ def test_without_redis_runs_are_recorded_all_the_same(settings):
 
     assert Run.select().count() == 1
     assert Run.get().dispatches == 0
+
+
+@pytest.fixture
+def nothing_counted(monkeypatch):
+    monkeypatch.setattr(tally, "_book", tally._Book())
+
+
+@pytest.mark.usefixtures("nothing_counted")
+def test_what_it_counts_is_written_down(scheduler, monkeypatch):
+    def unreachable(*_, **__):
+        raise OperationalError("gone")
+
+    monkeypatch.setattr(loop, "tick", unreachable)
+
+    scheduler.work(clock.now())
+
+    assert Tally.get_by_id(scheduler.id).counts == {Count.DATABASE_RETRIES: 1}
+
+
+@pytest.mark.usefixtures("nothing_counted")
+def test_a_clock_that_is_set_is_noticed(scheduler, monkeypatch, caplog):
+    now = clock.now()
+    scheduler.work(now)
+
+    monkeypatch.setattr(clock, "now", lambda: now + timedelta(hours=2))
+    scheduler.work(now)
+
+    assert "the clock was set forward by" in caplog.text
+
+
+def test_of_ticks_between_two_notes_the_slowest_and_the_latest_are_noted(scheduler, monkeypatch):
+    now, moment = clock.now().replace(second=0), clock.monotonic()
+    monkeypatch.setattr(clock, "monotonic", lambda: moment)
+    scheduler.work(now)
+    for lag_seconds in (3, 7, 5):
+        ticked = Ticked(settled=1, lag=timedelta(seconds=lag_seconds))
+        monkeypatch.setattr(loop, "tick", lambda *_, ticked=ticked, **__: ticked)
+        scheduler.work(now)
+    unnoted = SchedulerRow.get_by_id(scheduler.id).last_tick_lag_ms
+
+    scheduler.work(now + clock.MINUTE)
+
+    assert unnoted < 7000
+    assert SchedulerRow.get_by_id(scheduler.id).last_tick_lag_ms == 7000

@@ -163,3 +163,19 @@ def test_a_tick_sees_a_gap_to_its_end(look):
 
     assert look(NOON + 3 * MINUTE) == 1
     assert look(NOON + 3 * MINUTE) == 0
+
+
+def test_a_tick_is_as_late_as_the_first_fire_time_that_it_recorded(make_dispatcher):
+    make_schedule(next_run_at=NOON + MINUTE)
+    make_schedule(next_run_at=NOON)
+
+    ticked = tick(NOON + MINUTE, make_dispatcher(), batch=1)
+
+    assert ticked.settled == 2
+    assert MINUTE < ticked.lag < MINUTE + timedelta(seconds=10)
+
+
+def test_a_tick_with_nothing_due_is_not_late(make_dispatcher):
+    make_schedule(next_run_at=NOON + MINUTE)
+
+    assert tick(NOON, make_dispatcher(), batch=1) == (0, timedelta())

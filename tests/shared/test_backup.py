@@ -69,6 +69,7 @@ def test_writers_never_wait_and_their_writes_come_too_late(original, file, monke
 
         def write_meanwhile(copied, total):
             steps.append((copied, total))
+            assert len(steps) <= total, "it has begun again"
             writer.execute("UPDATE run SET message = message || 'x'")
 
         write(original, file, progress=write_meanwhile)
@@ -83,7 +84,7 @@ def test_writers_never_wait_and_their_writes_come_too_late(original, file, monke
 def test_what_is_there_already_is_not_replaced_unless_asked(original, file):
     file.write_text("precious")
 
-    with pytest.raises(BackupFailed, match="agents.db is there already; --force replaces it"):
+    with pytest.raises(BackupFailed, match=r"agents\.db is there already; --force replaces it"):
         write(original, file)
     assert file.read_text() == "precious"
 
@@ -117,7 +118,7 @@ def test_a_database_in_use_is_not_replaced(original, file):
     with closing(sqlite3.connect(file, isolation_level=None)) as somebody:
         somebody.execute("PRAGMA journal_mode = WAL")
         somebody.execute("DELETE FROM run")
-        with pytest.raises(BackupFailed, match="a database in use: there is a agents.db-wal"):
+        with pytest.raises(BackupFailed, match=r"a database in use: there is a agents\.db-wal"):
             write(original, file, overwrite=True)
 
 

@@ -58,7 +58,8 @@ def sent(client):
 
 
 def claim(run_hex):
-    return runs.claim(Run.get_by_id(run_hex).id, "worker-1", lease=LEASE, now=NOON + MINUTE)
+    run_ids = [Run.get_by_id(run_hex).id]
+    return next(iter(runs.claim(run_ids, "worker-1", lease=LEASE, now=NOON + MINUTE)), None)
 
 
 def test_a_queued_run_is_sent_and_marked_as_sent(dispatcher, client):
@@ -210,9 +211,47 @@ def test_a_place_is_free_again_when_a_run_ends(dispatcher, client):
     claimed = claim(first)
     assert dispatcher.dispatch(NOON) == 0
 
-    runs.finish(Lease(claimed.id, 1), Outcome(status=COMPLETED), now=NOON)
+    runs.finish({Lease(claimed.id, 1): Outcome(status=COMPLETED)}, now=NOON)
 
     assert dispatcher.dispatch(NOON) == 1
+
+
+def test_while_an_agent_has_no_place_for_what_waits_it_is_looked_at_sooner(dispatcher, client):
+    make_agent("narrow", max_concurrency=1)
+    for _ in range(2):
+        make_waiting("narrow")
+    dispatcher.dispatch(NOON)
+    while_one_waits = dispatcher.next_look(MINUTE)
+    (first,) = sent(client)
+    claimed = claim(first)
+    runs.finish({Lease(claimed.id, 1): Outcome(status=COMPLETED)}, now=NOON)
+
+    dispatcher.dispatch(NOON)
+
+    assert while_one_waits < dispatcher.next_look(MINUTE) == MINUTE
+
+
+def test_while_another_dispatch_has_an_agent_it_is_looked_at_sooner(dispatcher, monkeypatch):
+    make_agent("narrow", max_concurrency=1)
+    make_waiting("narrow")
+    monkeypatch.setattr(lines, "locked", lambda _: set())
+
+    assert dispatcher.dispatch(NOON) == 0
+
+    assert dispatcher.next_look(MINUTE) < MINUTE
+
+
+def test_what_another_dispatch_was_quicker_to_send_is_no_sign_that_nothing_waits(
+    make_dispatcher, monkeypatch
+):
+    for _ in range(5):
+        make_waiting()
+    dispatcher = make_dispatcher(window=2)
+    monkeypatch.setattr(dispatcher, "_marked", lambda *_: [])
+
+    assert dispatcher.dispatch(NOON) == 0
+
+    assert dispatcher.next_look(MINUTE) < MINUTE
 
 
 def test_a_limited_agent_s_lost_message_is_sent_again_in_its_own_place(dispatcher, client):

@@ -1,19 +1,26 @@
 """In which order all is looked at, and where a look ends."""
 
 from collections.abc import Callable
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
 from factories import LEASE, MINUTE, NOON, make_worker
 from peewee import Database
 
-from shared import db, health, surroundings
+from shared import clock, db, health, reference, surroundings
 from shared.findings import FAIL, OK, Finding
 from shared.messages import publisher
 from shared.models import Scheduler
 
 
+@pytest.fixture
+def at_noon(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have the database's clock show what the tests' own does."""
+    monkeypatch.setattr(reference, "ahead", lambda clock: timedelta())
+
+
+@pytest.mark.usefixtures("at_noon")
 def test_a_system_that_ticks_and_has_workers_is_ready(database: Database, valkey: str) -> None:
     a_scheduler_that_ticked(NOON)
     make_worker()
@@ -33,6 +40,20 @@ def test_a_system_that_ticks_and_has_workers_is_ready(database: Database, valkey
     assert pulse.last_tick_at == NOON
 
 
+def test_a_host_whose_clock_is_off_goes_by_the_database(database: Database, valkey: str) -> None:
+    def ours() -> datetime:
+        return clock.now() + (timedelta() if db.is_sqlite() else timedelta(hours=1))
+
+    now = reference.now(clock.now)
+    a_scheduler_that_ticked(now)
+    make_worker(alive_until=now + LEASE)
+
+    findings, _ = health.readiness(publisher(valkey), ours)
+
+    assert {each.status for each in findings} == {OK}
+
+
+@pytest.mark.usefixtures("at_noon")
 def test_a_system_whose_scheduler_is_gone_is_not_ready(database: Database, valkey: str) -> None:
     a_scheduler_that_ticked(NOON - 5 * MINUTE)
     make_worker()
@@ -42,6 +63,7 @@ def test_a_system_whose_scheduler_is_gone_is_not_ready(database: Database, valke
     assert [each.name for each in findings if each.status is FAIL] == ["scheduler"]
 
 
+@pytest.mark.usefixtures("at_noon")
 def test_a_system_without_workers_is_not_ready(database: Database, valkey: str) -> None:
     a_scheduler_that_ticked(NOON)
 

@@ -5,7 +5,7 @@ from uuid import RFC_4122, UUID
 
 from factories import NOON
 
-from shared.ids import uuid7, uuid7_hex
+from shared.ids import least_hex, uuid7, uuid7_hex
 
 
 def test_an_id_is_a_version_7_uuid_of_its_millisecond():
@@ -33,3 +33,9 @@ def test_an_id_does_not_tell_the_next_one():
     steps = {uuid7(NOON).int - uuid7(NOON).int for _ in range(100)}
 
     assert len(steps) > 90
+
+
+def test_the_least_of_an_instant_comes_before_its_ids_and_after_all_earlier_ones():
+    earlier = uuid7_hex(NOON - timedelta(milliseconds=1))
+
+    assert earlier < least_hex(NOON) < uuid7_hex(NOON)

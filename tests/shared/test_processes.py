@@ -107,7 +107,7 @@ def test_workers_not_seen_for_a_week_are_forgotten_when_one_starts():
 def test_schedulers_that_have_not_ticked_for_a_week_are_forgotten_when_one_starts():
     for id in ("long-gone", "still-ticking"):
         processes.scheduler_started(id, now=NOON)
-    processes.scheduler_ticked("still-ticking", took_ms=3, lag_ms=5, now=NOON + WEEK)
+    processes.scheduler_ticked("still-ticking", took=SECOND, lag=SECOND, now=NOON + WEEK)
 
     processes.scheduler_started("scheduler-1", now=NOON + WEEK + timedelta(seconds=1))
 

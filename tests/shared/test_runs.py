@@ -1,10 +1,11 @@
 """The moves of a run: each guarded, and answered by its row count."""
 
 from datetime import timedelta
+from decimal import Decimal
 from uuid import uuid4
 
 import pytest
-from factories import LEASE, NOON, held, make_run, make_schedule, settle, status_of
+from factories import LEASE, NOON, held, make_run, make_schedule, status_of
 
 from shared import runs
 from shared.attempts import Lease, Leased, Outcome
@@ -31,7 +32,11 @@ WENT_WRONG = {"code": "AGENT_ERROR", "message": "Out of ideas."}
 
 
 def claim(run, worker="worker-1", now=NOON):
-    return runs.claim(run.id, worker, lease=LEASE, now=now)
+    return next(iter(runs.claim([run.id], worker, lease=LEASE, now=now)), None)
+
+
+def finish(held, outcome=DONE, now=LATER):
+    return runs.finish({held: outcome}, now=now) == {held}
 
 
 def make_ended(status):
@@ -58,6 +63,20 @@ def test_two_deliveries_of_one_message_make_one_claim():
     assert first is not None
     assert second is None
     assert runs.get(run.id).leased_by == "worker-1"
+
+
+def test_many_are_claimed_at_once_and_only_those_that_are_to_be_had():
+    queued = [make_run(message=str(number)) for number in range(3)]
+    taken, unsent = make_run(leased_by="worker-2"), make_run(dispatches=0)
+    ids = [run.id for run in (*queued, taken, unsent)]
+
+    claimed = runs.claim([*ids, uuid4()], "worker-1", lease=LEASE, now=NOON)
+
+    assert {(each.id, each.message) for each in claimed} == {
+        (run.id, run.message) for run in queued
+    }
+    assert runs.get(taken.id).leased_by == "worker-2"
+    assert status_of(unsent.id) is QUEUED
 
 
 @pytest.mark.parametrize("status", sorted({*ENDED, PAUSED}))
@@ -102,7 +121,7 @@ def test_finishing_records_what_came_of_it():
         metadata={"a": 1},
     )
 
-    assert runs.finish(held(run), outcome, now=LATER)
+    assert finish(held(run), outcome)
 
     after = runs.get(run.id)
     assert (after.status, after.content, after.finished_at) == (COMPLETED, "42", LATER)
@@ -110,11 +129,28 @@ def test_finishing_records_what_came_of_it():
     assert (after.leased_by, after.lease_until, after.metadata) == (None, None, {"a": 1})
 
 
+def test_many_finish_at_once_each_with_its_own_outcome():
+    done, failed, lost = (make_run(leased_by="worker-1") for _ in range(3))
+    outcomes = {
+        held(done): Outcome(status=COMPLETED, content="42", cost_usd=Decimal("0.25")),
+        held(failed): Outcome(status=FAILED, error=WENT_WRONG),
+        Lease(lost.id, attempt=7): DONE,
+    }
+
+    assert runs.finish(outcomes, now=LATER) == {held(done), held(failed)}
+
+    after = runs.get(done.id)
+    assert (after.status, after.content, after.cost_usd) == (COMPLETED, "42", Decimal("0.25"))
+    after = runs.get(failed.id)
+    assert (after.status, after.content, after.error) == (FAILED, None, WENT_WRONG)
+    assert status_of(lost.id) is RUNNING
+
+
 def test_who_ran_it_stays_on_record():
     run = make_run()
     claimed = claim(run, "worker-7")
 
-    runs.finish(held(claimed), DONE, now=LATER)
+    finish(held(claimed))
 
     assert runs.get(run.id).worker_id == "worker-7"
 
@@ -123,7 +159,7 @@ def test_a_worker_that_lost_its_run_can_change_nothing():
     run = make_run(leased_by="worker-2", attempt=2)
     late = Lease(run.id, attempt=1)
 
-    assert not runs.finish(late, DONE, now=NOON)
+    assert not finish(late)
     assert not runs.retry_later(late, WENT_WRONG, at=LATER, now=NOON)
     assert not runs.release(late, now=NOON)
 
@@ -136,14 +172,14 @@ def test_an_ended_run_never_changes(status):
     run = make_ended(status)
     before = Run.select().where(Run.id == run.id).dicts().get()
 
-    assert not runs.finish(held(run), DONE, now=LATER)
+    assert not finish(held(run))
     assert not runs.retry_later(held(run), WENT_WRONG, at=LATER, now=LATER)
     assert not runs.release(held(run), now=LATER)
     with pytest.raises(RunEnded):
         runs.cancel(run.id, now=LATER)
     with pytest.raises(Conflict):
         runs.resume(run.id, now=LATER)
-    runs.hand_back(run.id, now=LATER)
+    runs.hand_back([run.id], now=LATER)
     assert runs.reap([Leased(held(run), run.lease_until)], now=LATER) == []
 
     assert Run.select().where(Run.id == run.id).dicts().get() == before
@@ -198,27 +234,31 @@ def test_a_run_that_is_to_be_cancelled_is_not_queued_again(move):
     assert status_of(run.id) is RUNNING
 
 
-def test_renewing_prolongs_what_the_worker_holds_and_says_what_is_to_be_cancelled():
+def test_renewing_prolongs_what_the_worker_holds():
+    mine, other = make_run(leased_by="worker-1"), make_run(leased_by="worker-2")
+
+    renewed = runs.renew("worker-1", [mine.id, other.id], until=LATER)
+
+    assert renewed == {held(mine)}
+    assert runs.get(mine.id).lease_until == LATER
+    assert runs.get(other.id).lease_until == NOON + LEASE
+
+
+def test_what_a_worker_holds_says_what_is_to_be_cancelled():
     mine = make_run(leased_by="worker-1")
     cancelled = make_run(leased_by="worker-1", cancel_requested_at=NOON)
-    other = make_run(leased_by="worker-2")
+    make_run(leased_by="worker-2")
 
-    ids = [mine.id, cancelled.id, other.id]
-    renewed = runs.renew("worker-1", ids, until=LATER)
-
-    assert {(each.lease, each.cancel_requested) for each in renewed} == {
+    assert {(each.lease, each.cancel_requested) for each in runs.held_by("worker-1")} == {
         (held(mine), False),
         (held(cancelled), True),
     }
-    assert runs.get(mine.id).lease_until == LATER
-    assert runs.get(other.id).lease_until == NOON + LEASE
-    assert {each.lease for each in runs.held_by("worker-1")} == {held(mine), held(cancelled)}
 
 
 def test_a_run_that_its_worker_does_not_know_of_is_not_kept_alive():
     run = make_run(leased_by="worker-1")
 
-    assert runs.renew("worker-1", [uuid4()], until=LATER) == []
+    assert runs.renew("worker-1", [uuid4()], until=LATER) == set()
 
     assert runs.get(run.id).lease_until == NOON + LEASE
 
@@ -311,7 +351,7 @@ def test_what_its_owner_recorded_was_not_lost():
     to_retry, done, put_back = (held(make_run(leased_by="worker-1")) for _ in range(3))
 
     runs.retry_later(to_retry, WENT_WRONG, at=LATER, now=NOON)
-    runs.finish(done, DONE, now=NOON)
+    finish(done)
     runs.release(put_back, now=NOON)
 
     assert not any(map(runs.is_lost, (to_retry, done, put_back)))
@@ -351,21 +391,35 @@ def test_only_a_paused_run_goes_on(status):
 def test_a_run_handed_back_is_dispatched_again_at_once():
     run = make_run(dispatch_at=LATER)
 
-    runs.hand_back(run.id, now=NOON)
+    runs.hand_back([run.id], now=NOON)
 
     after = runs.get(run.id)
     assert (after.dispatches, after.dispatch_at) == (0, NOON)
 
 
-def test_the_previous_success_is_the_last_fire_time_that_completed():
-    schedule = make_schedule()
-    for minutes, status in ((0, COMPLETED), (1, FAILED)):
+def make_history(schedule):
+    for minutes, status in ((0, COMPLETED), (1, FAILED), (4, COMPLETED)):
         at = NOON + timedelta(minutes=minutes)
-        settle(at)
-        Run.update(status=status, finished_at=at).where(Run.scheduled_for == at).execute()
-    settle(NOON + timedelta(minutes=2))
-    first, _, third = Run.select().where(Run.schedule == schedule).order_by(Run.scheduled_for)
+        make_run(schedule=schedule, scheduled_for=at, status=status, finished_at=at)
 
-    assert runs.previous_success(third) == NOON
-    assert runs.previous_success(first) is None
-    assert runs.previous_success(make_run()) is None
+
+@pytest.mark.parametrize(
+    ("scheduled_for", "expected"),
+    [
+        (NOON - timedelta(minutes=1), None),
+        (NOON + timedelta(minutes=3), NOON),
+        (None, NOON + timedelta(minutes=4)),
+    ],
+)
+def test_a_claimed_run_knows_the_last_fire_time_before_it_that_completed(scheduled_for, expected):
+    schedule = make_schedule()
+    make_history(schedule)
+    run = make_run(schedule=schedule, scheduled_for=scheduled_for)
+
+    assert claim(run).previous_success == expected
+
+
+def test_a_run_of_no_schedule_has_no_previous_success():
+    make_history(make_schedule())
+
+    assert claim(make_run()).previous_success is None

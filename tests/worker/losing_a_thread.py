@@ -1,4 +1,4 @@
-"""Starts a worker that loses a thread as soon as it has claimed a run: `… consumer`.
+"""Starts a worker that loses a thread as soon as an agent has begun: `… consumer`.
 
 Such things happen: what a library raises in a thread of its own ends that thread and nothing else.
 """
@@ -13,17 +13,19 @@ sys.path[0] = str(Path(__file__).parent.parent.parent)
 
 from dramatiq.worker import ConsumerThread, WorkerThread  # noqa: E402 - found only now
 
-from shared import failpoints  # noqa: E402
 from shared.process import run  # noqa: E402
 from worker.__main__ import main  # noqa: E402
+from worker.agents.echo import EchoAgent  # noqa: E402
+from worker.agents.protocol import Context, Result  # noqa: E402
 
 LOSES = {
     "consumer": lambda thread: isinstance(thread, ConsumerThread),
-    # Not the one that has claimed the run.
+    # Not the one whose agent has begun.
     "worker": lambda thread: (
         isinstance(thread, WorkerThread) and thread is not threading.current_thread()
     ),
     "heartbeat": lambda thread: thread.name == "heartbeat",
+    "recorder": lambda thread: thread.name == "recorder",
 }
 
 
@@ -34,6 +36,12 @@ def lose(kind: str) -> None:
     ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread.ident or 0), end)
 
 
+def lose_and_go_on(agent: EchoAgent, message: str, context: Context) -> Result:
+    """Be the agent that it was."""
+    lose(sys.argv[1])
+    return echo(agent, message, context)
+
+
 if __name__ == "__main__":
-    failpoints.arm(lambda point: lose(sys.argv[1]) if point == "worker.after_claim" else None)
+    echo, EchoAgent.run = EchoAgent.run, lose_and_go_on
     run(main)

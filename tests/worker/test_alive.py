@@ -11,7 +11,7 @@ from waiting import wait_until
 from shared import clock, messages, processes, runs
 from shared.messages import Sending
 from shared.models import Worker
-from shared.states import QUEUED
+from shared.states import QUEUED, RUNNING
 
 LOSING_A_THREAD = Path(__file__).parent / "losing_a_thread.py"
 
@@ -54,6 +54,14 @@ def test_a_worker_with_a_dead_thread_puts_its_runs_back_and_ends_to_be_restarted
     assert (after.status, after.attempt, after.uncounted) == (QUEUED, 1, 1)
     assert Worker.get().stopped_at is not None
     assert live_workers() == []
+
+
+def test_a_worker_that_can_record_nothing_leaves_its_runs_to_the_reaper_and_ends(system, long_run):
+    process = system.start("worker", command=f"{sys.executable} {LOSING_A_THREAD} recorder")
+
+    assert process.wait(30) == 1
+    assert "has lost a thread that it needs; ending" in system.logs()
+    assert runs.get(long_run.id).status is RUNNING
 
 
 def test_a_worker_tells_what_of_it_is_alive(system):

@@ -7,13 +7,15 @@ from decimal import Decimal
 import pytest
 from factories import NOON, make_run
 from peewee import OperationalError
+from statements import counted
 from waiting import wait_until
 
-from shared import clock, events, runs
+from shared import clock, events, failpoints, runs, tally
 from shared.models import RunEvent
 from shared.processes import Alive
 from shared.settings import Settings
 from shared.states import CANCELLED, COMPLETED, FAILED, QUEUED, RUNNING
+from shared.tally import Count
 from worker.agents.protocol import AgentError, Result, Stopped
 from worker.agents.stop import StopReason
 from worker.heartbeat import Heartbeat
@@ -45,7 +47,22 @@ def heartbeat():
 
 @pytest.fixture
 def runner(heartbeat):
-    return Runner("worker-1", SETTINGS, heartbeat)
+    runner = Runner("worker-1", SETTINGS, heartbeat)
+    runner.start()
+    yield runner
+    runner.close()
+
+
+@pytest.fixture
+def execute(runner):
+    """Have a run executed as if its id had been fetched, and wait until it is let go."""
+
+    def execute(run_id):
+        for taken in runner.take([run_id]):
+            runner.execute(taken)
+        wait_until(lambda: runner.room(0) == SETTINGS.worker_threads)
+
+    return execute
 
 
 @pytest.fixture
@@ -91,13 +108,13 @@ def until_stopped(message, context):
     raise Stopped
 
 
-def test_what_the_agent_answered_and_used_is_recorded(runner, agent):
+def test_what_the_agent_answered_and_used_is_recorded(execute, agent):
     run = make_run(message="Sum up")
     agent.does = lambda message, context: Result(
         content=f"re: {message}", model="m-1", input_tokens=3, output_tokens=4
     )
 
-    runner.execute(run.id)
+    execute(run.id)
 
     after = runs.get(run.id)
     assert (after.status, after.content) == (COMPLETED, "re: Sum up")
@@ -105,22 +122,22 @@ def test_what_the_agent_answered_and_used_is_recorded(runner, agent):
     assert after.started_at <= after.finished_at
 
 
-def test_a_second_delivery_does_nothing(runner, agent):
+def test_a_second_delivery_does_nothing(execute, agent):
     run = make_run()
-    runner.execute(run.id)
+    execute(run.id)
     agent.does = fails(AssertionError("ran twice"))
 
-    runner.execute(run.id)
+    execute(run.id)
 
     assert runs.get(run.id).attempt == 1
 
 
-def test_the_agent_learns_who_and_when_it_is(runner, agent):
+def test_the_agent_learns_who_and_when_it_is(execute, agent):
     run = make_run(scheduled_for=NOON)
     seen = []
     agent.does = lambda message, context: seen.append(context) or Result(content="")
 
-    runner.execute(run.id)
+    execute(run.id)
 
     (context,) = seen
     assert (context.run_id, context.agent_id, context.attempt) == (run.id, "echo", 1)
@@ -128,87 +145,87 @@ def test_the_agent_learns_who_and_when_it_is(runner, agent):
     assert context.output_limit == SETTINGS.output_limit
 
 
-def test_an_agent_s_failure_fails_its_run_and_says_why(runner, agent):
+def test_an_agent_s_failure_fails_its_run_and_says_why(execute, agent):
     run = make_run()
     agent.does = fails(AgentError("Out of ideas."))
 
-    runner.execute(run.id)
+    execute(run.id)
 
     after = runs.get(run.id)
     assert (after.status, after.attempt) == (FAILED, 1)
     assert after.error == {"code": "AGENT_ERROR", "message": "Out of ideas."}
 
 
-def test_a_failure_that_may_be_retried_is_queued_again(runner, agent):
+def test_a_failure_that_may_be_retried_is_queued_again(execute, agent):
     run = make_run(retry_backoff_seconds=30)
     agent.does = fails(AgentError("Try later.", retryable=True))
 
-    runner.execute(run.id)
+    execute(run.id)
 
     after = runs.get(run.id)
     assert (after.status, after.error["message"]) == (QUEUED, "Try later.")
     assert after.available_at > clock.now() + timedelta(seconds=20)
 
 
-def test_a_failure_is_not_retried_when_the_attempts_are_spent(runner, agent):
+def test_a_failure_is_not_retried_when_the_attempts_are_spent(execute, agent):
     run = make_run(max_attempts=1)
     agent.does = fails(AgentError("Try later.", retryable=True))
 
-    runner.execute(run.id)
+    execute(run.id)
 
     assert runs.get(run.id).status is FAILED
 
 
-def test_whatever_an_agent_raises_fails_its_run_only(runner, agent, caplog):
+def test_whatever_an_agent_raises_fails_its_run_only(execute, agent, caplog):
     run = make_run()
     agent.does = fails(ZeroDivisionError("by zero"))
 
-    runner.execute(run.id)
+    execute(run.id)
 
     assert runs.get(run.id).error["message"] == "ZeroDivisionError: by zero"
 
 
-def test_a_kind_that_is_not_installed_is_rejected(runner):
+def test_a_kind_that_is_not_installed_is_rejected(execute):
     run = make_run(kind="quantum")
 
-    runner.execute(run.id)
+    execute(run.id)
 
     after = runs.get(run.id)
     assert (after.status, after.error["code"]) == (FAILED, "REJECTED")
     assert "quantum" in after.error["message"]
 
 
-def test_a_configuration_that_is_not_valid_is_rejected(runner):
+def test_a_configuration_that_is_not_valid_is_rejected(execute):
     run = make_run(config={"delaySeconds": "long"})
 
-    runner.execute(run.id)
+    execute(run.id)
 
     assert runs.get(run.id).error["code"] == "REJECTED"
 
 
-def test_secrets_and_what_cannot_be_stored_are_taken_out_of_what_is_recorded(runner, agent):
+def test_secrets_and_what_cannot_be_stored_are_taken_out_of_what_is_recorded(execute, agent):
     answered, failed = make_run(), make_run()
     agent.does = lambda message, context: Result(content="it is hunter2-hunter2\x00\ud800")
-    runner.execute(answered.id)
+    execute(answered.id)
     agent.does = fails(AgentError("hunter2-hunter2 is wrong"))
-    runner.execute(failed.id)
+    execute(failed.id)
 
     assert runs.get(answered.id).content == "it is ***\ufffd\ufffd"
     assert runs.get(failed.id).error["message"] == "*** is wrong"
 
 
-def test_an_answer_is_cut_at_the_limit_and_says_so(runner, agent):
+def test_an_answer_is_cut_at_the_limit_and_says_so(execute, agent):
     run = make_run()
     agent.does = lambda message, context: Result(content="x" * 5000)
 
-    runner.execute(run.id)
+    execute(run.id)
 
     content = runs.get(run.id).content
     assert len(content) < 1200
     assert "bytes cut" in content
 
 
-def test_what_the_agent_reports_is_kept_in_order(runner, agent):
+def test_what_the_agent_reports_is_kept_in_order(execute, agent):
     run = make_run()
 
     def does(message, context):
@@ -217,7 +234,7 @@ def test_what_the_agent_reports_is_kept_in_order(runner, agent):
         return Result(content="")
 
     agent.does = does
-    runner.execute(run.id)
+    execute(run.id)
 
     events = RunEvent.select().where(RunEvent.run == run.id).order_by(RunEvent.seq)
     assert [(event.seq, event.data["text"]) for event in events] == [
@@ -227,7 +244,7 @@ def test_what_the_agent_reports_is_kept_in_order(runner, agent):
     ]
 
 
-def test_a_flood_of_reports_is_bounded(runner, agent):
+def test_a_flood_of_reports_is_bounded(execute, agent):
     run = make_run()
 
     def does(message, context):
@@ -236,28 +253,28 @@ def test_a_flood_of_reports_is_bounded(runner, agent):
         return Result(content="")
 
     agent.does = does
-    runner.execute(run.id)
+    execute(run.id)
 
     events = list(RunEvent.select().where(RunEvent.run == run.id).order_by(RunEvent.seq))
     assert len(events) == 1000
     assert events[-1].type == "events_dropped"
 
 
-def test_an_agent_is_stopped_at_its_deadline(runner, agent):
+def test_an_agent_is_stopped_at_its_deadline(execute, agent):
     run = make_run(timeout_seconds=1)
     agent.does = until_stopped
 
-    runner.execute(run.id)
+    execute(run.id)
 
     after = runs.get(run.id)
     assert (after.status, after.error["code"]) == (FAILED, "TIMEOUT")
     assert "1 seconds" in after.error["message"]
 
 
-def test_cancelling_stops_the_agent(runner, agent, in_thread):
+def test_cancelling_stops_the_agent(execute, agent, in_thread):
     run = make_run()
     agent.does = until_stopped
-    in_thread(runner.execute, run.id)
+    in_thread(execute, run.id)
     wait_until(lambda: runs.get(run.id).status is RUNNING)
 
     runs.cancel(run.id, now=clock.now())
@@ -265,7 +282,7 @@ def test_cancelling_stops_the_agent(runner, agent, in_thread):
     wait_until(lambda: runs.get(run.id).status is CANCELLED, timeout=3)
 
 
-def test_an_agent_that_finishes_in_spite_of_a_cancel_has_finished(runner, agent, in_thread):
+def test_an_agent_that_finishes_in_spite_of_a_cancel_has_finished(execute, agent, in_thread):
     run = make_run()
 
     def does(message, context):
@@ -273,18 +290,18 @@ def test_an_agent_that_finishes_in_spite_of_a_cancel_has_finished(runner, agent,
         return Result(content="done all the same")
 
     agent.does = does
-    in_thread(runner.execute, run.id)
+    in_thread(execute, run.id)
     wait_until(lambda: runs.get(run.id).status is RUNNING)
     runs.cancel(run.id, now=clock.now())
 
     wait_until(lambda: runs.get(run.id).status is COMPLETED)
 
 
-def test_a_lease_is_renewed_while_the_agent_works(runner, agent, in_thread):
+def test_a_lease_is_renewed_while_the_agent_works(execute, agent, in_thread):
     run = make_run()
     proceed = threading.Event()
     agent.does = lambda message, context: proceed.wait(10) and Result(content="")
-    in_thread(runner.execute, run.id)
+    in_thread(execute, run.id)
     wait_until(lambda: runs.get(run.id).status is RUNNING)
     first = runs.get(run.id).lease_until
 
@@ -295,7 +312,7 @@ def test_a_lease_is_renewed_while_the_agent_works(runner, agent, in_thread):
 
 
 def test_an_agent_whose_run_was_taken_over_is_stopped_and_its_result_dropped(
-    runner, agent, in_thread
+    execute, agent, in_thread
 ):
     run = make_run()
     stopped = threading.Event()
@@ -306,7 +323,7 @@ def test_an_agent_whose_run_was_taken_over_is_stopped_and_its_result_dropped(
         return Result(content="too late")
 
     agent.does = does
-    in_thread(runner.execute, run.id)
+    in_thread(execute, run.id)
     wait_until(lambda: runs.get(run.id).status is RUNNING)
     runs.reap(runs.leases(), now=clock.now())
 
@@ -315,17 +332,19 @@ def test_an_agent_whose_run_was_taken_over_is_stopped_and_its_result_dropped(
     assert (after.status, after.content) == (QUEUED, None)
 
 
-def test_an_agent_stops_when_its_lease_cannot_be_renewed(runner, agent, in_thread, monkeypatch):
+def test_an_agent_stops_before_a_lease_ends_that_cannot_be_renewed(
+    execute, agent, in_thread, monkeypatch
+):
     run = make_run()
-    stopped = threading.Event()
+    stopped_at = []
 
     def does(message, context):
         context.stop.wait(10)
-        stopped.set()
+        stopped_at.append(clock.now())
         raise Stopped
 
     agent.does = does
-    in_thread(runner.execute, run.id)
+    in_thread(execute, run.id)
     wait_until(lambda: runs.get(run.id).status is RUNNING)
 
     def unreachable(*_, **__):
@@ -334,10 +353,11 @@ def test_an_agent_stops_when_its_lease_cannot_be_renewed(runner, agent, in_threa
     monkeypatch.setattr(runs, "renew", unreachable)
     monkeypatch.setattr(runs, "held_by", unreachable)
 
-    wait_until(stopped.is_set, timeout=10)
+    wait_until(lambda: stopped_at, timeout=10)
+    assert stopped_at[0] < runs.get(run.id).lease_until
 
 
-def test_a_result_is_recorded_once_the_database_is_back(runner, agent, in_thread, monkeypatch):
+def test_a_result_is_recorded_once_the_database_is_back(execute, agent, in_thread, monkeypatch):
     run = make_run()
     finish = runs.finish
     tried = threading.Event()
@@ -347,7 +367,7 @@ def test_a_result_is_recorded_once_the_database_is_back(runner, agent, in_thread
         raise OperationalError("gone")
 
     monkeypatch.setattr(runs, "finish", unreachable)
-    in_thread(runner.execute, run.id)
+    in_thread(execute, run.id)
     assert tried.wait(5)
     assert runs.get(run.id).status is RUNNING
 
@@ -356,10 +376,10 @@ def test_a_result_is_recorded_once_the_database_is_back(runner, agent, in_thread
     wait_until(lambda: runs.get(run.id).status is COMPLETED)
 
 
-def test_draining_puts_a_stopped_run_back_uncounted(runner, agent, heartbeat, in_thread):
+def test_draining_puts_a_stopped_run_back_uncounted(runner, execute, agent, heartbeat, in_thread):
     run = make_run()
     agent.does = until_stopped
-    in_thread(runner.execute, run.id)
+    in_thread(execute, run.id)
     wait_until(lambda: runs.get(run.id).status is RUNNING)
 
     runner.drain()
@@ -370,39 +390,39 @@ def test_draining_puts_a_stopped_run_back_uncounted(runner, agent, heartbeat, in
     assert (after.attempt, after.uncounted) == (1, 1)
 
 
-def test_a_draining_worker_claims_nothing_and_hands_back_what_reaches_it(runner):
+def test_a_draining_worker_claims_nothing_and_hands_back_what_reaches_it(runner, execute):
     run = make_run(dispatch_at=NOON + timedelta(hours=1))
     runner.drain()
 
-    runner.execute(run.id)
+    execute(run.id)
 
     after = runs.get(run.id)
     assert (after.status, after.dispatches) == (QUEUED, 0)
     assert after.dispatch_at < clock.now() + timedelta(seconds=1)
 
 
-def test_nothing_is_claimed_while_the_database_is_away(runner, monkeypatch, caplog):
+def test_nothing_is_claimed_while_the_database_is_away(execute, monkeypatch, caplog):
     def unreachable(*_, **__):
         raise OperationalError("gone")
 
     run = make_run()
     monkeypatch.setattr(runs, "claim", unreachable)
 
-    runner.execute(run.id)
+    execute(run.id)
 
     assert runs.get(run.id).status is QUEUED
 
 
 def test_a_run_that_was_claimed_without_the_worker_s_knowing_is_reaped(
-    runner, agent, heartbeat, in_thread
+    execute, agent, heartbeat, in_thread
 ):
     working, unknown = make_run(), make_run()
     agent.does = until_stopped
-    in_thread(runner.execute, working.id)
+    in_thread(execute, working.id)
     wait_until(lambda: runs.get(working.id).status is RUNNING)
     first = runs.get(working.id).lease_until
 
-    runs.claim(unknown.id, "worker-1", lease=SETTINGS.run_lease, now=clock.now())
+    runs.claim([unknown.id], "worker-1", lease=SETTINGS.run_lease, now=clock.now())
     wait_until(lambda: runs.get(working.id).lease_until > first)
     reaped = wait_until(reap, timeout=10)
 
@@ -415,11 +435,11 @@ def reap():
     return runs.reap([each for each in runs.leases() if each.until < now], now=now)
 
 
-def test_an_agent_that_ignores_being_stopped_loses_its_run(runner, agent, in_thread):
+def test_an_agent_that_ignores_being_stopped_loses_its_run(execute, agent, in_thread):
     run = make_run(max_attempts=1)
     proceed = threading.Event()
     agent.does = lambda message, context: proceed.wait(20) and Result(content="at last")
-    in_thread(runner.execute, run.id)
+    in_thread(execute, run.id)
     wait_until(lambda: runs.get(run.id).status is RUNNING)
 
     runs.cancel(run.id, now=clock.now())
@@ -437,17 +457,17 @@ def test_an_agent_that_ignores_being_stopped_loses_its_run(runner, agent, in_thr
         Result(content="", metadata={"cost": float("nan")}),
     ],
 )
-def test_a_result_that_is_none_fails_the_run(runner, agent, result):
+def test_a_result_that_is_none_fails_the_run(execute, agent, result):
     run = make_run()
     agent.does = lambda message, context: result
 
-    runner.execute(run.id)
+    execute(run.id)
 
     after = runs.get(run.id)
     assert (after.status, after.error["code"]) == (FAILED, "AGENT_ERROR")
 
 
-def test_what_a_result_says_of_usage_is_taken_as_far_as_it_can_be_true(runner, agent):
+def test_what_a_result_says_of_usage_is_taken_as_far_as_it_can_be_true(execute, agent):
     run = make_run()
     agent.does = lambda message, context: Result(
         content="",
@@ -458,7 +478,7 @@ def test_what_a_result_says_of_usage_is_taken_as_far_as_it_can_be_true(runner, a
         metadata={"text": "a\0b\ud800"},
     )
 
-    runner.execute(run.id)
+    execute(run.id)
 
     after = runs.get(run.id)
     assert after.status is COMPLETED
@@ -467,7 +487,7 @@ def test_what_a_result_says_of_usage_is_taken_as_far_as_it_can_be_true(runner, a
     assert after.metadata == {"text": "a\ufffdb\ufffd"}
 
 
-def test_events_that_could_not_be_written_are_written_later(runner, agent, monkeypatch):
+def test_events_that_could_not_be_written_are_written_later(execute, agent, monkeypatch):
     run = make_run()
     append = events.append
     failures = iter([OperationalError("gone")])
@@ -482,12 +502,12 @@ def test_events_that_could_not_be_written_are_written_later(runner, agent, monke
         context.report("log", {"text": "a\0"}) or Result(content="")
     )
 
-    runner.execute(run.id)
+    execute(run.id)
 
     assert RunEvent.get(RunEvent.run == run.id).data == {"text": "a\ufffd"}
 
 
-def test_an_event_that_cannot_be_written_costs_the_run_nothing(runner, agent, monkeypatch, caplog):
+def test_an_event_that_cannot_be_written_costs_the_run_nothing(execute, agent, monkeypatch, caplog):
     run = make_run()
 
     def refuse(*_, **__):
@@ -498,24 +518,138 @@ def test_an_event_that_cannot_be_written_costs_the_run_nothing(runner, agent, mo
         context.report("log", {"text": "x"}) or Result(content="42")
     )
 
-    runner.execute(run.id)
+    execute(run.id)
 
     assert (runs.get(run.id).status, runs.get(run.id).content) == (COMPLETED, "42")
     assert "1 events dropped" in caplog.text
 
 
-def test_why_a_run_failed_is_in_the_log(runner, agent, caplog):
+def test_why_a_run_failed_is_in_the_log(execute, agent, caplog):
     caplog.set_level("INFO")
     agent.does = fails(AgentError("Out of ideas."))
 
-    runner.execute(make_run().id)
+    execute(make_run().id)
 
     assert "FAILED, AGENT_ERROR: Out of ideas." in caplog.text
 
 
+def test_as_many_are_taken_as_there_are_threads(runner, agent, in_thread):
+    made = [make_run() for _ in range(SETTINGS.worker_threads)]
+    proceed = threading.Event()
+    agent.does = lambda message, context: proceed.wait(10) and Result(content="")
+    room = runner.room(0)
+
+    for run_id in runner.take([run.id for run in made]):
+        in_thread(runner.execute, run_id)
+
+    assert (room, runner.room(0)) == (SETTINGS.worker_threads, 0)
+    proceed.set()
+    wait_until(lambda: runner.room(10) == SETTINGS.worker_threads)
+
+
+def test_what_was_delivered_before_or_twice_is_not_taken_again_and_counted(runner):
+    mine, other = make_run(), make_run(leased_by="worker-2")
+    before = tally.total()[Count.DUPLICATE_DELIVERIES]
+
+    assert runner.take([mine.id, other.id, mine.id]) == [mine.id]
+
+    assert runner.room(0) == SETTINGS.worker_threads - 1
+    tally.save("worker-1", now=NOON)
+    assert tally.total()[Count.DUPLICATE_DELIVERIES] == before + 2
+
+
+def test_a_run_that_was_taken_and_not_begun_with_is_put_back_uncounted(runner):
+    run = make_run()
+    runner.take([run.id])
+
+    runner.put_back([run.id])
+
+    wait_until(lambda: runs.get(run.id).status is QUEUED)
+    assert runs.get(run.id).uncounted == 1
+
+
+def test_what_is_left_is_recorded_before_the_end(heartbeat, agent):
+    made = [make_run() for _ in range(3)]
+    runner = Runner("worker-1", SETTINGS, heartbeat)
+    for run_id in runner.take([run.id for run in made]):
+        runner.execute(run_id)
+
+    runner.start()
+    runner.close()
+
+    assert {runs.get(run.id).status for run in made} == {COMPLETED}
+
+
+def test_what_ends_at_the_same_time_is_written_at_once(database, heartbeat, agent):
+    made = [make_run() for _ in range(10)]
+    runner = Runner("worker-1", SETTINGS, heartbeat)
+    for run_id in runner.take([run.id for run in made]):
+        runner.execute(run_id)
+
+    with counted(database) as said:
+        runner.start()
+        runner.close()
+
+    assert said.statements["recorder"] == 1
+
+
+def test_an_outcome_that_cannot_be_written_costs_no_other_its_own(
+    heartbeat, agent, monkeypatch, caplog
+):
+    bad, good = make_run(message="bad"), make_run(message="good")
+    finish = runs.finish
+
+    def refuse_bad(outcomes, *, now):
+        if any(outcome.content == "bad" for outcome in outcomes.values()):
+            raise ValueError("refused")
+        return finish(outcomes, now=now)
+
+    monkeypatch.setattr(runs, "finish", refuse_bad)
+    runner = Runner("worker-1", SETTINGS, heartbeat)
+    for run_id in runner.take([bad.id, good.id]):
+        runner.execute(run_id)
+
+    runner.start()
+    runner.close()
+
+    assert (runs.get(good.id).status, runs.get(bad.id).status) == (COMPLETED, RUNNING)
+    assert f"run {bad.id} is left to the reaper" in caplog.text
+
+
+def test_a_run_whose_thread_fails_is_let_go(runner, agent, monkeypatch):
+    run = make_run()
+    monkeypatch.setattr(failpoints, "_armed", fails_at("worker.before_finish"))
+    (taken,) = runner.take([run.id])
+
+    with pytest.raises(ZeroDivisionError):
+        runner.execute(taken)
+
+    assert runner.room(0) == SETTINGS.worker_threads
+    wait_until(lambda: reap() == [(run.id, QUEUED)])
+
+
+def test_the_recorder_survives_whatever_happens(execute, agent, monkeypatch, caplog):
+    first, second = make_run(), make_run()
+    with monkeypatch.context() as patch:
+        patch.setattr(failpoints, "_armed", fails_at("worker.after_finish"))
+        execute(first.id)
+
+    execute(second.id)
+
+    assert runs.get(second.id).status is COMPLETED
+
+
+def fails_at(broken):
+    def fail(point):
+        if point == broken:
+            raise ZeroDivisionError
+
+    return fail
+
+
 @pytest.mark.parametrize("write", ["finish", "retry_later"])
 def test_a_result_whose_recording_was_not_answered_is_not_taken_for_a_late_one(
-    write, runner, agent, monkeypatch, caplog
+    write, execute, agent, monkeypatch, caplog
 ):
     run = make_run()
     if write == "retry_later":
@@ -531,7 +665,7 @@ def test_a_result_whose_recording_was_not_answered_is_not_taken_for_a_late_one(
     monkeypatch.setattr(runs, write, write_and_lose_the_answer)
 
     with caplog.at_level("INFO"):
-        runner.execute(run.id)
+        execute(run.id)
 
     assert runs.get(run.id).status is (COMPLETED if write == "finish" else QUEUED)
     assert f"run {run.id} recorded" in caplog.text

@@ -1,7 +1,5 @@
 """What a run costs the database on its way, when nothing goes wrong."""
 
-from concurrent.futures import ThreadPoolExecutor
-
 import pytest
 from factories import NOON, make_run, make_schedule, make_worker
 from statements import counted
@@ -36,7 +34,7 @@ def dispatcher(settings):
 
 @pytest.fixture
 def execute(settings):
-    """Execute runs, several at once, as the threads of a worker do."""
+    """Execute runs, fetched one by one."""
     heartbeat = Heartbeat(
         "worker-1",
         lease=settings.run_lease,
@@ -44,8 +42,15 @@ def execute(settings):
         alive=lambda: Alive(threads=4, consumers=1),
     )
     runner = Runner("worker-1", settings, heartbeat)
-    with ThreadPoolExecutor(4) as threads:
-        yield lambda run_ids: list(threads.map(runner.execute, run_ids))
+    runner.start()
+
+    def execute(run_ids):
+        for run_id in run_ids:
+            assert runner.take([run_id]) == [run_id]
+            runner.execute(run_id)
+        runner.close()
+
+    return execute
 
 
 def run_ids():

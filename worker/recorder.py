@@ -1,0 +1,188 @@
+"""What came of attempts, written down: by one thread, for all of them, all at once."""
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Mapping
+from functools import partial
+from queue import SimpleQueue
+from typing import NamedTuple, TypeVar
+
+from shared import clock, db, failpoints, reference, runs, tally
+from shared.attempts import Lease, Outcome
+from shared.log import Trouble
+from shared.states import CANCELLED, FAILED
+from shared.tally import Count
+from worker.agents.stop import StopReason
+from worker.attempt import Retryable, Verdict
+from worker.heartbeat import Work
+
+logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+_TRY_AGAIN_SECONDS = 1.0
+# Each can be as long as the limit of an output, and memory holds them several times.
+_MOST_AT_ONCE = 20
+
+
+class Ended(NamedTuple):
+    """An attempt that is over."""
+
+    work: Work
+    verdict: Verdict
+
+
+class Recorder:
+    """Writes down what has ended, and then has it let go."""
+
+    def __init__(self, let_go: Callable[[list[Work]], None]) -> None:
+        self._let_go = let_go
+        # None: there is nothing more to come.
+        self._queue: SimpleQueue[Ended | None] = SimpleQueue()
+        self._thread = threading.Thread(target=self._run, name="recorder", daemon=True)
+        self._trouble = Trouble(logger, "record what came of a run")
+        # Something that was not answered may have been written all the same.
+        self._in_doubt = False
+
+    def start(self) -> None:
+        """Start the thread."""
+        self._thread.start()
+
+    def close(self) -> None:
+        """End the thread, once all is written, and wait for it."""
+        self._queue.put(None)
+        self._thread.join()
+
+    def is_alive(self) -> bool:
+        """Whether the thread is there to do its work."""
+        return self._thread.is_alive()
+
+    def record(self, work: Work, verdict: Verdict) -> None:
+        """Have *verdict* written down soon."""
+        self._queue.put(Ended(work, verdict))
+
+    def _run(self) -> None:
+        more = True
+        while more:
+            ended, more = self._gather()
+            try:
+                self._write(ended)
+            except Exception:
+                # Whatever it is: without this thread nothing of this process would be recorded.
+                logger.exception("%d runs are left to the reaper", len(ended))
+            self._let_go([each.work for each in ended])
+
+    def _gather(self) -> tuple[list[Ended], bool]:
+        """What has ended, once there is something; and whether more may come."""
+        ended: list[Ended] = []
+        while not ended or (len(ended) < _MOST_AT_ONCE and not self._queue.empty()):
+            each = self._queue.get()
+            if each is None:
+                return ended, False
+            ended.append(each)
+        return ended, True
+
+    def _write(self, ended: list[Ended]) -> None:
+        self._in_doubt = False
+        outcomes: dict[Lease, Outcome] = {}
+        for work, verdict in ended:
+            became = self._queued_again(work, verdict)
+            if isinstance(became, Outcome):
+                outcomes[work.lease] = became
+            else:
+                _say(work.lease, became)
+        finished = self._finished(outcomes)
+        for lease, outcome in outcomes.items():
+            if lease in finished:
+                _say(lease, _in_words(outcome))
+            elif self._in_doubt and not self._insist(partial(_is_lost, lease)):
+                _say(lease, "recorded, though the answer to that was lost")
+            else:
+                _say(lease, None)
+
+    def _queued_again(self, work: Work, verdict: Verdict) -> Outcome | str | None:
+        """See `queue_again`; before that, what the agent has reported is written."""
+        try:
+            self._insist(lambda: work.reporter.write(clock.now()))
+            return self._insist(partial(queue_again, work, verdict))
+        except Exception:
+            logger.exception("run %s is left to the reaper", work.run.id)
+            return None
+
+    def _finished(self, outcomes: Mapping[Lease, Outcome]) -> set[Lease]:
+        """Those whose outcome is written; one that cannot be costs no other its own."""
+        if not outcomes:
+            return set()
+        try:
+            return self._insist(partial(_finish, outcomes))
+        except Exception:
+            if len(outcomes) > 1:
+                return set().union(*(self._finished({each: outcomes[each]}) for each in outcomes))
+            logger.exception("run %s is left to the reaper", next(iter(outcomes)).run_id)
+            return set()
+
+    def _insist(self, write: Callable[[], T]) -> T:
+        """Do *write*, however long the database takes to be there."""
+        while True:
+            try:
+                done = write()
+            except db.UNREACHABLE as error:
+                # Should a lease run out meanwhile, the fence keeps this from being written.
+                self._in_doubt = True
+                self._trouble.begins(error)
+                tally.add(Count.DATABASE_RETRIES)
+                time.sleep(_TRY_AGAIN_SECONDS)
+            else:
+                self._trouble.ends()
+                return done
+
+
+def queue_again(work: Work, verdict: Verdict) -> Outcome | str | None:
+    """Queue the run again if *verdict* asks for it, and say when; else the outcome to end it with.
+
+    None: it is not ours.
+    """
+    match verdict:
+        case Outcome():
+            return verdict
+        case Retryable(error):
+            # Schedulers go by this clock, and this host's may be hours ahead of it.
+            now = reference.now(clock.now)
+            at = runs.next_attempt_at(work.run, now=now)
+            if at is None:
+                return Outcome(status=FAILED, error=error)
+            if runs.retry_later(work.lease, error, at=at, now=now):
+                return f"queued again for {at}: {error['message']}"
+        case StopReason.DRAINED:
+            if runs.release(work.lease, now=reference.now(clock.now)):
+                return "put back"
+        case _:
+            return None
+    # It was cancelled meanwhile, or it is lost.
+    return Outcome(status=CANCELLED)
+
+
+def _finish(outcomes: Mapping[Lease, Outcome]) -> set[Lease]:
+    with db.connection():
+        return runs.finish(outcomes, now=clock.now())
+
+
+def _is_lost(lease: Lease) -> bool:
+    with db.connection():
+        return runs.is_lost(lease)
+
+
+def _say(lease: Lease, became: str | None) -> None:
+    failpoints.reach("worker.after_finish")
+    if became is None:
+        tally.add(Count.LATE_WRITES_REFUSED)
+        logger.warning("run %s was no longer ours; what came of it is dropped", lease.run_id)
+    else:
+        logger.info("run %s %s", lease.run_id, became)
+
+
+def _in_words(outcome: Outcome) -> str:
+    if outcome.error is None:
+        return outcome.status.value
+    return f"{outcome.status}, {outcome.error['code']}: {outcome.error['message']}"
