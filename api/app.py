@@ -36,14 +36,12 @@ def create_app(settings: Settings | None = None) -> Flask:
     app = Flask(__name__, static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = settings.body_limit
     app.url_map.strict_slashes = False
+    client = messages.publisher(settings.redis_url)
     app.extensions[services.KEY] = Services(
         settings,
         Doorkeeper(settings.admin_token),
-        Dispatcher(
-            messages.publisher(settings.redis_url),
-            window=settings.dispatch_window,
-            resend_after=settings.resend_after,
-        ),
+        client,
+        Dispatcher(client, window=settings.dispatch_window, resend_after=settings.resend_after),
     )
     api = openapi.make_api(app)
     problems.register(app)

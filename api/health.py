@@ -12,7 +12,6 @@ from api.schemas.health import AliveSchema, ReadySchema
 from api.services import services
 from shared import clock, health
 from shared.findings import FAIL
-from shared.messages import publisher
 from shared.states import Role
 from shared.vitals import Pulse
 from shared.wire import camel
@@ -61,8 +60,7 @@ class Ready(MethodView):
         API itself works without Redis, schedulers and workers, so do not take it out of service for
         them. `vitals` are the figures of `/metrics` that take no counting.
         """
-        with publisher(services().settings.redis_url) as client:
-            findings, pulse = health.readiness(client, clock.now)
+        findings, pulse = health.readiness(services().redis, clock.now)
         failed = any(each.status is FAIL for each in findings)
         checks = {each.name: {"status": each.status, "says": each.says} for each in findings}
         body = {

@@ -6,6 +6,7 @@ from typing import cast
 from uuid import UUID
 
 from flask import current_app
+from redis import Redis
 
 from api.bookkeeping import Bookkeeper
 from shared import clock, db, failpoints
@@ -21,10 +22,11 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Services:
-    """The settings, who knows the tokens, the way to the workers, and who notes what happened."""
+    """The settings, who knows the tokens, the way to the workers, who notes what happened."""
 
     settings: Settings
     doorkeeper: Doorkeeper
+    redis: Redis
     dispatcher: Dispatcher
     bookkeeper: Bookkeeper = field(default_factory=Bookkeeper)
     # Over when a request could be served again.

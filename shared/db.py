@@ -133,7 +133,8 @@ def connect(url: str, *, connections: int = 10, patience: timedelta | None = Non
 class _SqliteFile(SqliteDatabase):
     def rollback(self) -> None:
         # Where its disk is full, SQLite has rolled back by itself; that is what is to be heard of.
-        if self.connection().in_transaction:
+        connection: sqlite3.Connection = self.connection()  # type: ignore[no-untyped-call]
+        if connection.in_transaction:
             super().rollback()
 
 

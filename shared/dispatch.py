@@ -16,10 +16,11 @@ from uuid import UUID
 
 import redis
 
-from shared import db, lines, messages, processes, tally, turns
+from shared import db, lines, messages, processes, tally
 from shared.db import stamp
 from shared.messages import Sending
 from shared.tally import Count
+from shared.turns import Turns
 from shared.window import Window
 
 logger = logging.getLogger(__name__)
@@ -61,7 +62,7 @@ class Dispatcher:
         self._window = Window(window)
         self._resend_after = resend_after
         self._latest_resend = max(resend_after, _RESEND_AT_LEAST_EVERY)
-        self._given = 0
+        self._turns = Turns()
         # Whether the last dispatch left runs behind for want of a place of their agent's.
         self._held_back = False
         #: Whether something that was put into `outgoing` since the last dispatch waits for one.
@@ -148,8 +149,7 @@ class Dispatcher:
             return []
         under_way = lines.under_way()
         ready = lines.ready(heads, now, at_most=room)
-        chosen = turns.choose(ready, room, under_way=under_way, most=most, given=self._given)
-        self._given += len(chosen)
+        chosen = self._turns.choose(ready, room, under_way=under_way, most=most)
         limited = (line for line in ready if line.agent_id in most)
         self._held_back |= any(line.gone < len(line.runs) for line in limited)
         return [Sending(run_id, 0) for run_id in chosen]

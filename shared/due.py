@@ -73,8 +73,9 @@ def settle(
     moves: list[dict[str, Any]] = []
     due: list[tuple[Any, ...]] = [(db.uuid_hex(id), *rest) for id, *rest in _due(now, limit, only)]
     active = _active([schedule_id for schedule_id, *_ in due])
-    for schedule_id, jitter_seconds, *rest in due:
-        rule = Rule._make([*rest, schedule_id in active])
+    ruled = [(id, jitter, Rule._make([*rest, id in active])) for id, jitter, *rest in due]
+    # Where there is not room for all of them, the urgent are to have it.
+    for schedule_id, jitter_seconds, rule in sorted(ruled, key=_urgency):
         try:
             plan = memo.get(rule)
             if plan is None:
@@ -97,6 +98,10 @@ def settle(
     if moves:
         db.execute(_MOVE_ON.format(rows=db.rows("rows", _MOVED)), {"rows": json.dumps(moves)})
     return len(moves)
+
+
+def _urgency(ruled: tuple[str, int, Rule]) -> int:
+    return -ruled[2].priority
 
 
 def next_due_at() -> datetime | None:

@@ -1,4 +1,4 @@
-"""The clock that schedulers and workers go by, however far apart their hosts are: the database's."""
+"""The clock of schedulers and workers, however far apart their hosts are: the database's."""
 
 from collections.abc import Callable
 from datetime import datetime, timedelta

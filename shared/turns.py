@@ -1,9 +1,10 @@
-"""Whose turn it is, of the runs that wait: pure functions, no clock, no database.
+"""Whose turn it is, of the runs that wait: no clock, no database.
 
 Runs wait in lines, one for each agent and priority, in which who came first goes first. Nine places
 in ten go to the highest priority, and among equals to the agent with the fewest runs under way
-(max-min fairness), so that nothing waits behind another agent's long queue. Every tenth goes by
-the latter alone, so that no priority, however low, waits for ever.
+(max-min fairness), then to the one whose last turn is longest ago, so that nothing waits behind
+other agents' long queues. Every tenth goes by the latter alone, so that no priority, however low,
+waits for ever.
 """
 
 import heapq
@@ -28,42 +29,55 @@ class Line:
     gone: int = 0
 
 
-def choose(
-    lines: Sequence[Line],
-    room: int,
-    *,
-    under_way: Mapping[str, int],
-    most: Mapping[str, int],
-    given: int,
-) -> list[str]:
-    """The runs that go now, at most *room* of them, in order.
+class Turns:
+    """Gives places away, and remembers who had a turn."""
 
-    *under_way*: how many runs each agent has that were sent or run; *most*: how many it may have,
-    where that is limited; *given*: how many places were given away before these.
-    """
-    taken = Counter(under_way)
+    def __init__(self) -> None:
+        self._given = 0
+        # Of each agent that waits, the number of the last place that it got.
+        self._last: dict[str, int] = {}
 
-    def by_share(line: Line) -> tuple[Any, ...] | None:
-        if line.gone == len(line.runs) or taken[line.agent_id] >= most.get(line.agent_id, 2**63):
-            return None
-        since, _ = line.runs[line.gone]
-        return taken[line.agent_id], since
+    def choose(
+        self,
+        lines: Sequence[Line],
+        room: int,
+        *,
+        under_way: Mapping[str, int],
+        most: Mapping[str, int],
+    ) -> list[str]:
+        """The runs that go now, at most *room* of them, in order.
 
-    def by_priority(line: Line) -> tuple[Any, ...] | None:
-        share = by_share(line)
-        return share and (-line.priority, *share)
+        *under_way*: how many runs each agent has that were sent or run; *most*: how many it may
+        have, where that is limited.
+        """
+        taken = Counter(under_way)
+        last = {line.agent_id: self._last.get(line.agent_id, 0) for line in lines}
 
-    urgent_first, fewest_first = _Order(lines, by_priority), _Order(lines, by_share)
-    chosen: list[str] = []
-    while len(chosen) < room:
-        shared = (given + len(chosen)) % SHARED_PLACE == SHARED_PLACE - 1
-        line = (fewest_first if shared else urgent_first).first()
-        if line is None:
-            break
-        chosen.append(line.runs[line.gone][1])
-        line.gone += 1
-        taken[line.agent_id] += 1
-    return chosen
+        def by_share(line: Line) -> tuple[Any, ...] | None:
+            agent_id = line.agent_id
+            if line.gone == len(line.runs) or taken[agent_id] >= most.get(agent_id, 2**63):
+                return None
+            since, _ = line.runs[line.gone]
+            return taken[agent_id], last[agent_id], since
+
+        def by_priority(line: Line) -> tuple[Any, ...] | None:
+            share = by_share(line)
+            return share and (-line.priority, *share)
+
+        urgent_first, fewest_first = _Order(lines, by_priority), _Order(lines, by_share)
+        chosen: list[str] = []
+        while len(chosen) < room:
+            shared = self._given % SHARED_PLACE == SHARED_PLACE - 1
+            line = (fewest_first if shared else urgent_first).first()
+            if line is None:
+                break
+            chosen.append(line.runs[line.gone][1])
+            line.gone += 1
+            taken[line.agent_id] += 1
+            self._given += 1
+            last[line.agent_id] = self._given
+        self._last = last
+        return chosen
 
 
 class _Order:

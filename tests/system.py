@@ -1,5 +1,6 @@
 """The three processes as they are deployed, on a real Valkey and a real database."""
 
+import http.client
 import json
 import os
 import re
@@ -122,6 +123,8 @@ class System:
         except urllib.error.HTTPError as error:
             with error:
                 return error.code, json.loads(error.read())
+        except http.client.HTTPException as error:
+            raise OSError("The answer broke off.") from error
 
     def run(self, run_id: str) -> Any:
         """The run, as the API shows it."""

@@ -73,3 +73,15 @@ def test_every_route_is_in_the_short_table(settings):
     }
     of_a_run = ("/cancel", "/retry", "/continue")
     assert {rule for rule in untold if not rule.endswith(of_a_run)} == front_door
+
+
+def test_every_promise_names_tests_that_exist():
+    promises = README[README.index("## Promises") : README.index("## Settings")]
+    listed = re.findall(r"^ *\d+\. \*(.*?)(?=^ *\d+\. \*|^`make faults`)", promises, re.M | re.S)
+    files = {path.stem for path in Path(__file__).parent.rglob("test_*.py")}
+
+    assert len(listed) == 13
+    for promise in listed:
+        named = set(re.findall(r"`(test_\w+)`", promise))
+        assert named, promise
+        assert named <= files

@@ -7,6 +7,7 @@ import pytest
 from factories import MINUTE, NOON, make_agent, make_schedule, settle, trigger
 
 from shared import db, due, runs
+from shared.dispatch import Outgoing
 from shared.models import Run, Schedule
 from shared.states import (
     COMPLETED,
@@ -50,6 +51,19 @@ def test_a_schedule_moves_on_to_its_next_fire_time_and_shows_its_last_run():
     assert after.next_run_at == NOON + 5 * MINUTE
     assert after.last_run_id == history(schedule)[0].id
     assert (after.version, after.enabled) == (1, True)
+
+
+def test_where_not_all_can_be_sent_at_once_the_urgent_are():
+    make_schedule(priority=5)
+    urgent = make_schedule(priority=9)
+    make_schedule(priority=8)
+    outgoing = Outgoing(room=1, again_at=NOON + MINUTE)
+
+    assert settle(NOON, outgoing=outgoing) == 3
+
+    (run,) = history(urgent)
+    assert [each.run_id for each in outgoing.sendings()] == [run.id.hex]
+    assert [each.dispatches for each in Run.select().order_by(-Run.priority)] == [1, 0, 0]
 
 
 def test_nothing_is_recorded_before_its_time():

@@ -3,21 +3,26 @@
 import subprocess
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 from pathlib import Path
 from uuid import uuid4
 
 import peewee
+import psycopg
 import pytest
+from playhouse.migrations import Runner
 from schemas import schema_of
 from servers import Postgres
+from waiting import wait_until
 
-from shared import db
+from shared import db, migrations
 from shared.errors import SettingsError
 from shared.migrations import migrate, pending, require_current
 from shared.models import TABLES
 from shared.settings import environment
 
+FOLDER = Path(migrations.__file__).parent
 ALL = ["0001_initial", "0002_faults"]
 
 
@@ -102,6 +107,21 @@ def test_a_process_refuses_a_database_that_lacks_migrations(bare):
     migrate(bare)
 
     require_current(bare)
+
+
+@pytest.mark.parametrize("bare_url", ["postgres"], indirect=True)
+def test_a_migration_does_not_have_everybody_wait_for_somebody_at_work(bare, bare_url, caplog):
+    with bare.atomic():
+        Runner(bare, directory=str(FOLDER)).up("0001_initial")
+    with psycopg.connect(bare_url) as somebody, ThreadPoolExecutor() as threads:
+        somebody.execute("SELECT 1 FROM schedule")
+        migrating = threads.submit(migrate, bare)
+        wait_until(lambda: "the tables are in use" in caplog.text)
+        with psycopg.connect(bare_url) as another:
+            another.execute("SELECT 1 FROM schedule")
+        somebody.commit()
+
+        assert migrating.result(20) == ["0002_faults"]
 
 
 def test_a_migration_that_fails_leaves_nothing_behind(bare):

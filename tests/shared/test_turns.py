@@ -5,8 +5,7 @@ from collections import Counter
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared import turns
-from shared.turns import SHARED_PLACE, Line
+from shared.turns import SHARED_PLACE, Line, Turns
 
 
 def line(agent, *since, priority=5):
@@ -14,8 +13,8 @@ def line(agent, *since, priority=5):
     return Line(agent, priority, [(at, f"{agent}{at}") for at in since])
 
 
-def choose(*lines, room=100, under_way=None, most=None, given=0):
-    return turns.choose(lines, room, under_way=under_way or {}, most=most or {}, given=given)
+def choose(*lines, room=100, under_way=None, most=None, turns=None):
+    return (turns or Turns()).choose(lines, room, under_way=under_way or {}, most=most or {})
 
 
 def test_in_one_line_who_came_first_goes_first():
@@ -44,6 +43,27 @@ def test_the_agent_with_the_fewest_runs_under_way_goes_first():
     assert chosen == ["b4", "b5", "a1", "b6"]
 
 
+def test_an_agent_that_comes_late_waits_behind_no_number_of_long_queues():
+    queues = [line(agent, *range(100)) for agent in "abc"]
+    turns = Turns()
+    # Each time one of them has ended: the agent has none under way, as the one that comes late.
+    for ended in "abcabc":
+        choose(*queues, room=1, under_way=Counter("abc") - Counter(ended), turns=turns)
+
+    chosen = choose(*queues, line("d", 500), room=1, under_way=Counter("bc"), turns=turns)
+
+    assert chosen == ["d500"]
+
+
+def test_agents_with_as_many_runs_under_way_take_turns():
+    queues = [line(agent, *range(100)) for agent in "abc"]
+    turns = Turns()
+
+    chosen = [choose(*queues, room=1, under_way=Counter("abc"), turns=turns) for _ in range(6)]
+
+    assert [names[0][0] for names in chosen] == list("abcabc")
+
+
 def test_every_tenth_place_is_given_without_regard_to_priority():
     urgent, patient = line("a", *range(100), priority=9), line("b", *range(200, 300), priority=0)
 
@@ -56,8 +76,10 @@ def test_every_tenth_place_is_given_without_regard_to_priority():
 
 def test_the_places_given_before_count_towards_the_tenth():
     urgent, patient = line("a", *range(10), priority=9), line("b", 20, priority=0)
+    turns = Turns()
+    choose(line("a", *range(50, 100)), room=SHARED_PLACE - 1, turns=turns)
 
-    chosen = choose(urgent, patient, room=1, under_way={"a": 1}, given=SHARED_PLACE - 1)
+    chosen = choose(urgent, patient, room=1, under_way={"a": 1}, turns=turns)
 
     assert chosen == ["b20"]
 
@@ -88,7 +110,7 @@ def test_no_place_stays_free_and_none_is_given_twice(drawn, room, most):
         for agent, priority, ats in drawn
     ]
 
-    chosen = turns.choose(lines, room, under_way={}, most=most, given=0)
+    chosen = Turns().choose(lines, room, under_way={}, most=most)
 
     waiting = Counter()
     for each in lines:

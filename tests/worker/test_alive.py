@@ -27,12 +27,16 @@ def system(database, database_url, valkey, tmp_path_factory):
 
 
 @pytest.fixture
-def long_run(system):
-    """A run that takes longer than any test, on its way to the worker."""
-    run = make_run(config={"delaySeconds": 60})
-    with messages.publisher(system.environ["REDIS_URL"]) as client:
-        messages.send(client, [Sending(run.id.hex, 0)])
-    return run
+def send(system):
+    """Makes a run, on its way to the worker."""
+
+    def send(*, seconds):
+        run = make_run(config={"delaySeconds": seconds})
+        with messages.publisher(system.environ["REDIS_URL"]) as client:
+            messages.send(client, [Sending(run.id.hex, 0)])
+        return run.id
+
+    return send
 
 
 def live_workers():
@@ -41,27 +45,30 @@ def live_workers():
 
 @pytest.mark.parametrize("thread", ["consumer", "worker", "heartbeat"])
 def test_a_worker_with_a_dead_thread_puts_its_runs_back_and_ends_to_be_restarted(
-    system, long_run, thread
+    system, send, thread
 ):
     # It is to end because of the thread, not because its leases run out.
     system.environ["AGENT_MANAGER_RUN_LEASE"] = "60"
+    run_id = send(seconds=60)
 
     process = system.start("worker", command=f"{sys.executable} {LOSING_A_THREAD} {thread}")
 
     assert process.wait(30) == 1
     assert "has lost a thread that it needs; ending" in system.logs()
-    after = runs.get(long_run.id)
+    after = runs.get(run_id)
     assert (after.status, after.attempt, after.uncounted) == (QUEUED, 1, 1)
     assert Worker.get().stopped_at is not None
     assert live_workers() == []
 
 
-def test_a_worker_that_can_record_nothing_leaves_its_runs_to_the_reaper_and_ends(system, long_run):
+def test_a_worker_that_can_record_nothing_leaves_its_runs_to_the_reaper_and_ends(system, send):
+    run_id = send(seconds=0)
+
     process = system.start("worker", command=f"{sys.executable} {LOSING_A_THREAD} recorder")
 
     assert process.wait(30) == 1
     assert "has lost a thread that it needs; ending" in system.logs()
-    assert runs.get(long_run.id).status is RUNNING
+    assert runs.get(run_id).status is RUNNING
 
 
 def test_a_worker_tells_what_of_it_is_alive(system):
