@@ -57,12 +57,12 @@ FIGURES = (
         _since_last_tick,
     ),
     Figure(
-        "tick_duration_seconds",
+        "last_tick_duration_seconds",
         "How long the slowest of the schedulers' last ticks took; none when none ticks.",
         lambda pulse: _seconds(pulse.tick_duration),
     ),
     Figure(
-        "tick_lag_seconds",
+        "last_tick_lag_seconds",
         "How late the latest of those ticks was: from the first fire time that it recorded until it"
         " had recorded all; 0 when nothing was due, none when none ticks.",
         lambda pulse: _seconds(pulse.tick_lag),

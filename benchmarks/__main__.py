@@ -4,11 +4,11 @@ import argparse
 import signal
 import sys
 
-from benchmarks import api, costs, latency, machine, recovery, runs, storm, triggers
+from benchmarks import api, costs, latency, machine, many, recovery, runs, storm, triggers
 from benchmarks.stage import Kind, Stage
 
 ALL = "all"
-BENCHMARKS = ("storm", "runs", "costs", "latency", "triggers", "recovery", "api")
+BENCHMARKS = ("storm", "runs", "costs", "latency", "triggers", "recovery", "many", "api")
 DATABASES = {"sqlite": [Kind.SQLITE], "postgres": [Kind.POSTGRES], "both": [*Kind]}
 
 
@@ -38,6 +38,8 @@ def _run(name: str, stage: Stage, asked: argparse.Namespace) -> None:
             triggers.run(stage, kinds, asked.threads)
         case "recovery":
             recovery.run(stage, kinds, asked.kills)
+        case "many":
+            many.run(stage, kinds)
         case "api":
             api.run(stage, kinds)
 

@@ -57,6 +57,16 @@ def starts(database_url: str, since: datetime) -> list[Start]:
     return [Start(*map(db.instant, row)) for row in rows]
 
 
+def last_start(database_url: str, since: datetime) -> datetime:
+    """When the last of the runs that were queued *since* was started."""
+    ((at,),) = _rows(
+        database_url,
+        "SELECT max(started_at) FROM run WHERE queued_at >= :since",
+        since=stamp(since),
+    )
+    return db.instant(at)
+
+
 def started(database_url: str, attempt: int) -> dict[UUID, datetime]:
     """The runs that are at that *attempt*, and when it began."""
     rows = _rows(
@@ -71,6 +81,16 @@ def held(database_url: str) -> dict[UUID, int]:
     """The runs that are running, and the pid of the worker that holds each."""
     rows = _rows(database_url, "SELECT r.id, w.pid FROM run r JOIN worker w ON w.id = r.leased_by")
     return {db.uuid(id): int(pid) for id, pid in rows}
+
+
+def connections(database_url: str) -> int:
+    """How many connections there are to the database, which is PostgreSQL, beside this one."""
+    ((count,),) = _rows(
+        database_url,
+        "SELECT count(*) FROM pg_stat_activity"
+        " WHERE datname = current_database() AND pid <> pg_backend_pid()",
+    )
+    return int(count)
 
 
 def _ran(database_url: str, since: datetime) -> Ran:

@@ -46,13 +46,12 @@ _ANY_SCHEDULE = {
     "created_at": ":now",
     "updated_at": ":now",
 }
-_RUN = {"id": "uuid", "config": "json"}
+_RUN = {"id": "uuid", "kind": "text", "config": "json"}
 _ANY_RUN = {
     "session_id": "d.id",
     "agent_id": f"'{AGENT}'",
     "trigger": "'API'",
     "status": "'QUEUED'",
-    "kind": "'echo'",
     "message": "'Generate a summary of today''s sales data'",
     "metadata": "'{}'",
     "timeout_seconds": "600",
@@ -94,10 +93,13 @@ def one_time_schedules(database_url: str, instants: list[datetime]) -> None:
 
 def queued_runs(database_url: str, count: int, delay_seconds: float = 0) -> None:
     """Queue *count* runs that take so long, all in one transaction."""
-    db.connect(database_url)
-    rows = [{"config": {"delaySeconds": delay_seconds}} for _ in range(count)]
-    with db.transaction():
-        _insert("run", _RUN, _ANY_RUN, rows, clock.now())
+    _runs(database_url, count, {"kind": "echo", "config": {"delaySeconds": delay_seconds}})
+
+
+def http_runs(database_url: str, count: int, service_url: str) -> None:
+    """Queue *count* runs that ask a service, all in one transaction."""
+    config = {"url": service_url, "method": "POST", "headers": {}}
+    _runs(database_url, count, {"kind": "http", "config": config})
 
 
 def due_now(database_url: str, count: int) -> None:
@@ -138,6 +140,12 @@ def _operator() -> str:
 def _schedule_ids() -> list[str]:
     rows = db.execute("SELECT id FROM schedule").fetchall()
     return [str(UUID(db.uuid_hex(id))) for (id,) in rows]
+
+
+def _runs(database_url: str, count: int, row: dict[str, Any]) -> None:
+    db.connect(database_url)
+    with db.transaction():
+        _insert("run", _RUN, _ANY_RUN, [row] * count, clock.now())
 
 
 def _schedules(rows: Iterable[dict[str, Any]]) -> None:

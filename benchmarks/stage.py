@@ -21,11 +21,15 @@ class Kind(StrEnum):
 
 
 class _DurablePostgres(Postgres):
-    """A PostgreSQL server that waits for its disk, as one in production does."""
+    """A PostgreSQL server that waits for its disk, as one in production does.
+
+    It takes as many connections as it does by default.
+    """
 
     def command(self) -> list[str]:
         """The command line of the server."""
-        return [word for word in super().command() if word != "-F"]
+        words = [word for word in super().command() if word != "-F"]
+        return [*words, "-c", "max_connections=100"]
 
 
 class Stage:

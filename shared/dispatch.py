@@ -27,6 +27,8 @@ logger = logging.getLogger(__name__)
 
 # However often a run was sent in vain, it is sent again within this.
 _RESEND_AT_LEAST_EVERY = timedelta(minutes=5)
+# What came at the same time is on its own way; what has waited for so long has its turn first.
+_LEFT_BEHIND_AFTER = timedelta(seconds=0.1)
 
 
 class Outgoing:
@@ -116,13 +118,13 @@ class Dispatcher:
         self._send(outgoing.sendings(), now)
 
     def at_once(self, run_id: UUID, now: datetime) -> None:
-        """Send a run that was just committed, if it may go.
+        """Send a run that was just committed, if it may go and others do not wait for their turn.
 
         Never raises because of Redis: the scheduler sends what this leaves behind.
         """
         try:
             _, room = self._look(now)
-            if room:
+            if room and not lines.any_since(now - _LEFT_BEHIND_AFTER):
                 with db.transaction():
                     sendings = self._marked(lines.only(run_id, now), now)
                 self._send(sendings, now)

@@ -121,6 +121,13 @@ def _all_at_once(heads: list[Head], bound: dict[str, Any]) -> list[list[tuple[An
     return [found[number] for number in range(len(heads))]
 
 
+def any_since(since: datetime) -> bool:
+    """Whether a run that could go since then has not been sent, of an agent that is not limited."""
+    with db.connection():
+        unlimited = [each for each in heads() if each.most is None]
+        return bool(unlimited) and any(line.runs for line in ready(unlimited, since, at_most=1))
+
+
 def unclaimed(now: datetime, limit: int, *, within: timedelta) -> list[Sending]:
     """Runs that were sent and not claimed in time. They have their places already.
 

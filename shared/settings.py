@@ -101,7 +101,8 @@ class Settings:
 
 
 _RANGES = {
-    "database_connections": (1, 100_000),
+    # A worker fetches, records and beats: none of these is to wait for another's connection.
+    "database_connections": (4, 100_000),
     "dispatch_window": (1, 100_000),
     "tick_batch": (1, 100_000),
     "retention_days": (0, 36_500),

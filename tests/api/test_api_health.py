@@ -60,7 +60,7 @@ def test_the_vitals_are_told_in_figures(database: Database, settings: Settings) 
 
     assert vitals["oldestDueScheduleAgeSeconds"] == 60
     assert vitals["oldestQueuedRunAgeSeconds"] == 120
-    assert (vitals["tickDurationSeconds"], vitals["tickLagSeconds"]) == (0.25, 0.7)
+    assert (vitals["lastTickDurationSeconds"], vitals["lastTickLagSeconds"]) == (0.25, 0.7)
     assert (vitals["workers"], vitals["workerThreads"]) == (1, 8)
     assert (vitals["workerThreadsAlive"], vitals["workerConsumersAlive"]) == (3, 1)
     assert vitals["counts"]["lostLeases"] == 2

@@ -39,7 +39,7 @@ def beside(system, outside, orders):
 @pytest.fixture
 def worker(system):
     """A worker, and a scheduler."""
-    scheduler, worker = system.start_all()
+    _, worker = system.start_all()
     system.wait_until_said("started", times=2)
     return worker
 

@@ -1,8 +1,10 @@
 """Who goes first of those that wait: the urgent, and else each agent in its turn."""
 
 from collections import Counter
-from contextlib import suppress
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
 from datetime import timedelta
+from threading import Event
 from uuid import UUID
 
 import pytest
@@ -55,6 +57,27 @@ def test_of_schedules_of_one_instant_the_urgent_go_first(system, outside, orders
     assert {line.schedule for line in first} == {each.hex for each in urgent}
 
 
+def test_however_many_ask_the_api_meanwhile_the_urgent_go_first(system, outside, orders, checked):
+    patient, urgent = outside.agent(seconds=0.2), outside.agent(seconds=0.2)
+    system.start_all("web", "scheduler", "worker")
+    with asking(orders, patient, clients=3):
+        outside.wait_for("began", 30)
+        before = len(outside.lines("began"))
+
+        for _ in range(40):
+            orders.run(urgent, priority=URGENT)
+        wait_until(lambda: len(of({urgent}, outside.lines("began"))) == 40, timeout=60)
+
+    for run_id in reversed(orders.runs):
+        with suppress(RunEnded):
+            orders.cancel(run_id)
+    checked()
+    since = [line.agent for line in outside.lines("began")[before:]]
+    last_urgent = len(since) - since[::-1].index(urgent)
+    # Those in Redis, those that came before the first urgent one, and one of ten.
+    assert since[:last_urgent].count(patient) < 20
+
+
 @pytest.mark.usefixtures("one_at_a_time")
 @pytest.mark.parametrize("whose", ["its own agent's", "another agent's"])
 def test_a_steady_stream_of_urgent_runs_does_not_starve_the_most_patient(
@@ -98,6 +121,23 @@ def test_nothing_waits_behind_another_agent_s_long_queue(system, outside, orders
     assert max(*waited, first_of_flaky.at - in_a_second) < 3 * SECOND
 
 
+def test_nothing_waits_behind_the_long_queues_of_many_agents(system, outside, orders, checked):
+    many = [outside.agent(seconds=0.5) for _ in range(8)]
+    for agent in many:
+        for _ in range(12):
+            orders.run(agent)
+    system.start_all()
+    outside.wait_for("ended", 8)
+
+    late = outside.agent()
+    orders.run(late)
+
+    checked()
+    (began,) = of({late}, outside.lines("began"))
+    before = [line for line in outside.lines("began") if line.monotonic < began.monotonic]
+    assert len(before) < 8 * 12 / 2
+
+
 def test_agents_with_long_queues_share_the_threads_alike(system, outside, orders, checked):
     agents = [outside.agent(seconds=0.2) for _ in range(3)]
     for agent in agents:
@@ -109,6 +149,25 @@ def test_agents_with_long_queues_share_the_threads_alike(system, outside, orders
     checked()
     shares = Counter(line.agent for line in outside.lines("began")[:60])
     assert all(16 <= shares[agent] <= 24 for agent in agents)
+
+
+@contextmanager
+def asking(orders, agent, *, clients):
+    """Have so many clients ask the API for runs of *agent*, the least urgent, without a pause."""
+    stop = Event()
+
+    def ask():
+        while not stop.is_set():
+            orders.run(agent, by_api=True, priority=PATIENT)
+
+    with ThreadPoolExecutor(clients) as pool:
+        asked = [pool.submit(ask) for _ in range(clients)]
+        try:
+            yield
+        finally:
+            stop.set()
+    for each in asked:
+        each.result()
 
 
 def of(agents, lines):

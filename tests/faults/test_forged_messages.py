@@ -78,7 +78,7 @@ def push(client, bodies):
 def wait_until_nothing_is_left(client):
     """Wait until Redis holds no message any more, dead letters neither."""
     wait_until(
-        lambda: [key for key in client.keys() if not key.endswith(b"__heartbeats__")] == [],
+        lambda: [key for key in client.scan_iter() if not key.endswith(b"__heartbeats__")] == [],
         "Redis to be empty",
         timeout=20,
     )

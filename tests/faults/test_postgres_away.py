@@ -8,7 +8,7 @@ from waiting import let_pass, wait_until
 
 from shared import clock
 
-pytestmark = on_own_postgres
+pytestmark = [on_own_postgres, pytest.mark.slow]
 
 
 def test_all_goes_on_by_itself_after_postgres_was_killed_under_load(
@@ -29,7 +29,6 @@ def test_all_goes_on_by_itself_after_postgres_was_killed_under_load(
     assert [process.poll() for process in processes] == [None, None]
 
 
-@pytest.mark.slow
 def test_postgres_killed_again_and_again_under_load_loses_nothing(
     system, own_postgres, database, outside, orders, checked
 ):
@@ -53,7 +52,6 @@ def test_postgres_killed_again_and_again_under_load_loses_nothing(
     assert [process.poll() for process in processes] == [None] * 4
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("seconds", [5, 60])
 def test_what_came_due_while_postgres_was_down_is_recorded_when_it_is_back(
     seconds, system, own_postgres, outside, orders, checked

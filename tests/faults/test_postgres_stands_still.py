@@ -13,6 +13,7 @@ from waiting import let_pass
 IMPATIENT = {"AGENT_MANAGER_DATABASE_TIMEOUT": "1"}
 
 
+@pytest.mark.slow
 @on_postgres
 def test_nobody_waits_for_ever_on_a_connection_that_stands_still(
     system, postgres_proxy, outside, orders, checked

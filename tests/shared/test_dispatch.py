@@ -183,6 +183,29 @@ def test_a_run_is_sent_at_once_and_no_other_with_it(dispatcher, client):
     assert sent(client) == [mine.id.hex]
 
 
+def test_a_run_is_not_sent_at_once_while_one_that_came_before_waits_for_its_turn(
+    dispatcher, client
+):
+    make_waiting("other", priority=0, available_at=NOON - timedelta(seconds=1))
+    mine = make_waiting(priority=9)
+
+    dispatcher.at_once(mine.id, NOON)
+
+    assert sent(client) == []
+    assert runs.get(mine.id).dispatches == 0
+
+
+def test_a_run_is_sent_at_once_though_others_wait_for_a_place_of_their_agent(dispatcher, client):
+    make_agent("narrow", max_concurrency=1)
+    for _ in range(2):
+        make_waiting("narrow", available_at=NOON - timedelta(seconds=1))
+    mine = make_waiting()
+
+    dispatcher.at_once(mine.id, NOON)
+
+    assert sent(client) == [mine.id.hex]
+
+
 def test_sending_at_once_never_fails_because_of_redis(make_dispatcher):
     run = make_waiting()
     nowhere = messages.publisher("redis://127.0.0.1:1/0")

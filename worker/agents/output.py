@@ -61,8 +61,11 @@ class Output:
 
 def cap(text: str, limit: int) -> str:
     """*text* within *limit* bytes, and without what PostgreSQL cannot store."""
+    text = UNSTORABLE.sub(UNFIT, text)
+    if len(text) <= limit // 4:  # No character takes more bytes than that.
+        return text
     output = Output(limit)
-    output.feed(UNSTORABLE.sub(UNFIT, text).encode())
+    output.feed(text.encode())
     return output.text()
 
 
