@@ -8,7 +8,7 @@ at the end for what the two spell otherwise.
 import json
 import re
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
@@ -41,7 +41,9 @@ UNREACHABLE = (
 )
 
 # `:name`, and not the second half of `::type`.
-_PLACEHOLDER = re.compile(r"(?<![:\w]):([a-z_]+)\b")
+_PLACEHOLDER = re.compile(r"(?<![:\w]):([a-z_][a-z_0-9]*)\b")
+# What `rows` and `values` call by other names.
+_POSTGRES_TYPES = {"utc": "timestamptz", "bool": "boolean", "json": "jsonb"}
 
 SqliteDatabase.field_types["UTC"] = "TEXT"
 PooledPostgresqlDatabase.field_types["UTC"] = "TIMESTAMPTZ"
@@ -241,10 +243,31 @@ def rows(name: str, columns: dict[str, str]) -> str:
     if is_sqlite():
         picked = ", ".join(f"json_extract(value, '$.{key}') AS {key}" for key in columns)
         return f"(SELECT {picked} FROM json_each(:{name}))"
-    types = {"utc": "timestamptz", "bool": "boolean", "json": "jsonb"}
-    typed = ", ".join(f"{key} {types.get(kind, kind)}" for key, kind in columns.items())
+    typed = ", ".join(f"{key} {_POSTGRES_TYPES.get(kind, kind)}" for key, kind in columns.items())
     picked = ", ".join(columns)
     return f"(SELECT {picked} FROM json_to_recordset(CAST(:{name} AS json)) AS _({typed}))"
+
+
+def values(
+    name: str, columns: dict[str, str], rows: Sequence[Mapping[str, Any]]
+) -> tuple[str, dict[str, Any]]:
+    """A table like that of `rows`, for a WITH, of a few rows that may be long; and what binds it.
+
+    JSON is given as text.
+    """
+    sql = _values(name, tuple(columns.items()), len(rows), is_sqlite())
+    return sql, {f"{key}_{n}": row[key] for n, row in enumerate(rows) for key in columns}
+
+
+@lru_cache(maxsize=512)
+def _values(name: str, columns: tuple[tuple[str, str], ...], count: int, is_sqlite: bool) -> str:
+    def value(key: str, kind: str, number: int) -> str:
+        bound = f":{key}_{number}"
+        return bound if is_sqlite else f"CAST({bound} AS {_POSTGRES_TYPES.get(kind, kind)})"
+
+    bound = (", ".join(value(*column, number) for column in columns) for number in range(count))
+    rows = ", ".join(f"({row})" for row in bound)
+    return f"{name} ({', '.join(key for key, _ in columns)}) AS (VALUES {rows})"
 
 
 def among(column: str, name: str) -> str:

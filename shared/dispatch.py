@@ -18,6 +18,7 @@ import redis
 
 from shared import db, lines, messages, processes, tally
 from shared.db import stamp
+from shared.log import Trouble
 from shared.messages import Sending
 from shared.tally import Count
 from shared.turns import Turns
@@ -65,6 +66,7 @@ class Dispatcher:
         self._resend_after = resend_after
         self._latest_resend = max(resend_after, _RESEND_AT_LEAST_EVERY)
         self._turns = Turns()
+        self._trouble = Trouble(logger, "send runs at once (a scheduler sends them)")
         # Whether the last dispatch left runs behind for want of a place of their agent's.
         self._held_back = False
         #: Whether something that was put into `outgoing` since the last dispatch waits for one.
@@ -129,7 +131,9 @@ class Dispatcher:
                     sendings = self._marked(lines.only(run_id, now), now)
                 self._send(sendings, now)
         except redis.RedisError as error:
-            logger.warning("run %s left to the scheduler to dispatch: %s", run_id, error)
+            self._trouble.begins(error)
+        else:
+            self._trouble.ends()
 
     def _look(self, now: datetime) -> tuple[int, int]:
         """How many messages wait to be fetched, and how many more may be sent."""

@@ -14,7 +14,7 @@ _COLUMNS = {"ordinal": "int", "type": "text", "data": "json"}
 
 
 def append(run_id: UUID, attempt: int, happened: Sequence[Event], *, now: datetime) -> None:
-    """Append what happened in *attempt*; nothing, if that attempt is no longer the latest."""
+    """Append what happened in *attempt*; nothing, if that is not the latest, or the run has ended."""
     rows = [
         {"ordinal": ordinal, "type": type, "data": data}
         for ordinal, (type, data) in enumerate(happened, start=1)
@@ -25,7 +25,8 @@ def append(run_id: UUID, attempt: int, happened: Sequence[Event], *, now: dateti
         SELECT run.id,
           d.ordinal + (SELECT COALESCE(MAX(seq), 0) FROM run_event e WHERE e.run_id = run.id),
           :now, :attempt, d.type, d.data
-        FROM {db.rows("rows", _COLUMNS)} d JOIN run ON run.id = :run_id AND run.attempt = :attempt
+        FROM {db.rows("rows", _COLUMNS)} d JOIN run
+          ON run.id = :run_id AND run.attempt = :attempt AND run.finished_at IS NULL
         """,
         {
             "rows": json.dumps(rows),

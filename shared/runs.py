@@ -63,12 +63,13 @@ _PREVIOUS_SUCCESS = """
     ) latest WHERE status = 'COMPLETED'
 """
 _FINISH = """
+    WITH {outcomes}
     UPDATE run SET status = d.status, finished_at = :now, leased_by = NULL, lease_until = NULL,
       content = d.content, error = d.error, model = d.model, input_tokens = d.input_tokens,
       output_tokens = d.output_tokens, cost_usd = d.cost_usd,
       metadata = COALESCE(d.metadata, run.metadata)
-    FROM {outcomes} d
-    WHERE run.id = d.id AND {is_one} AND {status} = 'RUNNING' AND run.attempt = d.attempt
+    FROM d
+    WHERE run.id = d.id AND {status} = 'RUNNING' AND run.attempt = d.attempt
     RETURNING run.id, run.attempt
 """
 _OUTCOME = {
@@ -156,17 +157,10 @@ def finish(outcomes: Mapping[Lease, Outcome], *, now: datetime) -> set[Lease]:
 
     Gives those leases that held; the runs of the others somebody else had taken over.
     """
+    sql, values = db.values("d", _OUTCOME, [_outcome(*each) for each in outcomes.items()])
     rows = db.execute(
-        _FINISH.format(
-            outcomes=db.rows("outcomes", _OUTCOME),
-            is_one=db.among("run.id", "ids"),
-            status=db.unindexed("run.status"),
-        ),
-        {
-            "outcomes": json.dumps([_outcome(held, each) for held, each in outcomes.items()]),
-            "ids": _ids(held.run_id for held in outcomes),
-            "now": stamp(now),
-        },
+        _FINISH.format(outcomes=sql, status=db.unindexed("run.status")),
+        {**values, "now": stamp(now)},
     ).fetchall()
     return {Lease(db.uuid(id), attempt) for id, attempt in rows}
 
@@ -177,12 +171,12 @@ def _outcome(held: Lease, outcome: Outcome) -> dict[str, Any]:
         "attempt": held.attempt,
         "status": outcome.status.value,
         "content": outcome.content,
-        "error": outcome.error,
+        "error": outcome.error and json.dumps(outcome.error),
         "model": outcome.model,
         "input_tokens": outcome.input_tokens,
         "output_tokens": outcome.output_tokens,
         "cost_usd": None if outcome.cost_usd is None else str(outcome.cost_usd),
-        "metadata": outcome.metadata or None,
+        "metadata": json.dumps(outcome.metadata) if outcome.metadata else None,
     }
 
 

@@ -54,7 +54,7 @@ class Attempt:
         except (Invalid, ValidationError) as error:
             return Outcome(status=FAILED, error=failure(ErrorCode.REJECTED, self._shown(error)))
         except Exception as error:
-            return self._stopped(stop.reason) if stop.reason else self._failed(error)
+            return stopped(self._run, stop.reason) if stop.reason else self._failed(error)
 
     def _agent(self) -> Agent:
         kind = cast(type[Agent], kinds.get(self._run.kind))
@@ -90,16 +90,6 @@ class Attempt:
             metadata=storable(result.metadata),
         )
 
-    def _stopped(self, reason: StopReason) -> Verdict:
-        match reason:
-            case StopReason.CANCELLED:
-                return Outcome(status=CANCELLED)
-            case StopReason.TIMEOUT:
-                says = f"The agent was stopped after its {self._run.timeout_seconds} seconds."
-                return Outcome(status=FAILED, error=failure(ErrorCode.TIMEOUT, says))
-            case StopReason.DRAINED | StopReason.LOST:
-                return reason
-
     def _failed(self, error: Exception) -> Verdict:
         if not isinstance(error, AgentError):
             # A fault of the kind, not of what it was told: its author wants to see where.
@@ -114,6 +104,18 @@ class Attempt:
 
     def _redacted(self, text: str) -> str:
         return redact(text, self._settings.secrets.values())
+
+
+def stopped(run: Claimed, reason: StopReason) -> Verdict:
+    """What comes of an attempt at *run* whose agent was told to stop."""
+    match reason:
+        case StopReason.CANCELLED:
+            return Outcome(status=CANCELLED)
+        case StopReason.TIMEOUT:
+            says = f"The agent was stopped after its {run.timeout_seconds} seconds."
+            return Outcome(status=FAILED, error=failure(ErrorCode.TIMEOUT, says))
+        case StopReason.DRAINED | StopReason.LOST:
+            return reason
 
 
 def _counted(tokens: int | None) -> int | None:

@@ -40,13 +40,16 @@ class Work:
     # Until when it may go on if the lease is not renewed.
     ours_until: float
     reporter: Reporter
+    #: Called when nobody waits any longer for an agent that ignores its `stop`.
+    leave: Callable[["Work"], None]
     stop: Stop = field(default_factory=Stop)
-    # Its agent has ended; what came of it is being recorded.
+    # No agent is at work on it: what came of it is being recorded.
     agent_ended: bool = False
     # The lease is not ours any more, or will not be for long.
     lost: bool = False
-    # When an agent that ignores its `stop` is left to the reaper.
+    # When its agent, if it ignores `stop`, is waited for no longer.
     given_up: float = float("inf")
+    left: bool = False
 
     @property
     def ends(self) -> float:
@@ -92,8 +95,11 @@ class Heartbeat:
         """Whether the thread is there to do its work."""
         return self._thread.is_alive()
 
-    def keep(self, run: Claimed, *, since: float) -> Work:
-        """Keep the lease on *run* that began at *since*, and stop its agent in time."""
+    def keep(self, run: Claimed, *, since: float, leave: Callable[[Work], None]) -> Work:
+        """Keep the lease on *run* that began at *since*, and stop its agent in time.
+
+        Should that ignore it, *leave* is called after a while, in a thread of ours.
+        """
         lease = Lease(run.id, run.attempt)
         work = Work(
             run,
@@ -101,6 +107,7 @@ class Heartbeat:
             deadline=clock.monotonic() + run.timeout_seconds,
             ours_until=since + self._ours_for,
             reporter=Reporter(lease),
+            leave=leave,
         )
         with self._changed:
             self._works.add(work)
@@ -111,10 +118,16 @@ class Heartbeat:
             work.stop.set(ending)
         return work
 
-    def let_go(self, works: Iterable[Work]) -> None:
-        """Keep the leases of *works* no longer."""
+    def let_go(self, works: Iterable[Work]) -> int:
+        """Keep the leases of *works* no longer; how many of them were kept."""
         with self._changed:
-            self._works.difference_update(works)
+            kept = self._works.intersection(works)
+            self._works -= kept
+        return len(kept)
+
+    def deaf(self) -> int:
+        """How many agents ignore that they were stopped: each keeps its thread."""
+        return sum(work.left and not work.agent_ended for work in self._holding())
 
     def stop_all(self, reason: StopReason) -> None:
         """Have every agent of this process stop, also those that are only about to start."""
@@ -127,6 +140,7 @@ class Heartbeat:
         look_at = beat_at = 0.0
         while True:
             self.stop_overdue()
+            self._leave_the_deaf()
             now = clock.monotonic()
             try:
                 if now >= beat_at:
@@ -198,6 +212,14 @@ class Heartbeat:
             if moment >= work.ours_until and not work.lost:
                 # Somebody else may soon be working on it.
                 self._lose(work)
+
+    def _leave_the_deaf(self) -> None:
+        moment = clock.monotonic()
+        for work in self._holding():
+            if moment >= work.given_up and not work.left and not work.agent_ended:
+                logger.error("run %s: its agent ignores being stopped", work.lease.run_id)
+                work.left = True
+                work.leave(work)
 
     def _stop(self, work: Work, reason: StopReason) -> None:
         if not work.stop.is_set():

@@ -38,7 +38,7 @@ class WorkerProcess:
             self.id,
             lease=settings.run_lease,
             interval=settings.heartbeat_interval,
-            alive=self._alive,
+            alive=self._of_use,
         )
         self._runner = Runner(self.id, settings, self._heartbeat)
         self._broker = WaitingBroker(settings.redis_url, self._runner)
@@ -90,13 +90,18 @@ class WorkerProcess:
     def _is_healthy(self) -> bool:
         began_with = Alive(threads=self._settings.worker_threads, consumers=1)
         beside_them = self._heartbeat.is_alive() and self._runner.is_alive()
-        return beside_them and self._alive() == began_with
+        has_threads = self._heartbeat.deaf() < self._settings.worker_threads
+        return beside_them and has_threads and self._alive() == began_with
 
     def _alive(self) -> Alive:
         return Alive(
             threads=sum(each.is_alive() for each in self._worker.workers),
             consumers=sum(each.is_alive() for each in self._worker.consumers.values()),
         )
+
+    def _of_use(self) -> Alive:
+        alive = self._alive()
+        return alive._replace(threads=alive.threads - self._heartbeat.deaf())
 
     def _drain(self, stop: StopFlag) -> None:
         """Finish what is held within the grace period, then stop the rest and put it back."""

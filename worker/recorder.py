@@ -21,7 +21,8 @@ logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-_TRY_AGAIN_SECONDS = 1.0
+# At first what failed may only have collided with something.
+_TRY_AGAIN_SECONDS, _AT_LAST_SECONDS = 0.05, 1.0
 # Each can be as long as the limit of an output, and memory holds them several times.
 _MOST_AT_ONCE = 20
 
@@ -92,14 +93,8 @@ class Recorder:
                 outcomes[work.lease] = became
             else:
                 _say(work.lease, became)
-        finished = self._finished(outcomes)
-        for lease, outcome in outcomes.items():
-            if lease in finished:
-                _say(lease, _in_words(outcome))
-            elif self._in_doubt and not self._insist(partial(_is_lost, lease)):
-                _say(lease, "recorded, though the answer to that was lost")
-            else:
-                _say(lease, None)
+        for lease, words in self._finished(outcomes).items():
+            _say(lease, words)
 
     def _queued_again(self, work: Work, verdict: Verdict) -> Outcome | str | None:
         """See `queue_again`; before that, what the agent has reported is written."""
@@ -107,23 +102,32 @@ class Recorder:
             self._insist(lambda: work.reporter.write(clock.now()))
             return self._insist(partial(queue_again, work, verdict))
         except Exception:
-            logger.exception("run %s is left to the reaper", work.run.id)
-            return None
+            return _left_to_the_reaper(work.lease)
 
-    def _finished(self, outcomes: Mapping[Lease, Outcome]) -> set[Lease]:
-        """Those whose outcome is written; one that cannot be costs no other its own."""
+    def _finished(self, outcomes: Mapping[Lease, Outcome]) -> dict[Lease, str | None]:
+        """What became of each run; an outcome that cannot be written costs no other its own."""
         if not outcomes:
-            return set()
+            return {}
         try:
-            return self._insist(partial(_finish, outcomes))
+            held = self._insist(partial(_finish, outcomes))
         except Exception:
-            if len(outcomes) > 1:
-                return set().union(*(self._finished({each: outcomes[each]}) for each in outcomes))
-            logger.exception("run %s is left to the reaper", next(iter(outcomes)).run_id)
-            return set()
+            if len(outcomes) == 1:
+                return {lease: _left_to_the_reaper(lease) for lease in outcomes}
+            alone = (self._finished({lease: outcomes[lease]}) for lease in outcomes)
+            return {lease: words for each in alone for lease, words in each.items()}
+        return {
+            lease: _in_words(outcome) if lease in held else self._not_held(lease)
+            for lease, outcome in outcomes.items()
+        }
+
+    def _not_held(self, lease: Lease) -> str | None:
+        if self._in_doubt and not self._insist(partial(_is_lost, lease)):
+            return "recorded, though the answer to that was lost"
+        return None
 
     def _insist(self, write: Callable[[], T]) -> T:
         """Do *write*, however long the database takes to be there."""
+        pause = _TRY_AGAIN_SECONDS
         while True:
             try:
                 done = write()
@@ -132,7 +136,8 @@ class Recorder:
                 self._in_doubt = True
                 self._trouble.begins(error)
                 tally.add(Count.DATABASE_RETRIES)
-                time.sleep(_TRY_AGAIN_SECONDS)
+                time.sleep(pause)
+                pause = min(pause * 2, _AT_LAST_SECONDS)
             else:
                 self._trouble.ends()
                 return done
@@ -171,6 +176,11 @@ def _finish(outcomes: Mapping[Lease, Outcome]) -> set[Lease]:
 def _is_lost(lease: Lease) -> bool:
     with db.connection():
         return runs.is_lost(lease)
+
+
+def _left_to_the_reaper(lease: Lease) -> str:
+    logger.exception("run %s could not be recorded", lease.run_id)
+    return "left to the reaper"
 
 
 def _say(lease: Lease, became: str | None) -> None:

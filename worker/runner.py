@@ -9,7 +9,7 @@ from shared import clock, db, failpoints, runs, tally
 from shared.settings import Settings
 from shared.tally import Count
 from worker.agents.stop import StopReason
-from worker.attempt import Attempt
+from worker.attempt import Attempt, stopped
 from worker.heartbeat import Heartbeat, Work
 from worker.recorder import Recorder
 
@@ -77,7 +77,7 @@ class Runner:
         if len(claimed) < len(run_ids):
             tally.add(Count.DUPLICATE_DELIVERIES, len(run_ids) - len(claimed))
         for run in claimed:
-            self._taken[run.id] = self._heartbeat.keep(run, since=since)
+            self._taken[run.id] = self._heartbeat.keep(run, since=since, leave=self._leave)
         with self._freed:
             self._free -= len(claimed)
         return [run.id for run in claimed]
@@ -85,7 +85,9 @@ class Runner:
     def put_back(self, run_ids: Iterable[UUID]) -> None:
         """Have runs executed elsewhere that were taken here, and not begun with."""
         for run_id in run_ids:
-            self._recorder.record(self._taken.pop(run_id), StopReason.DRAINED)
+            work = self._taken.pop(run_id)
+            work.agent_ended = True
+            self._recorder.record(work, StopReason.DRAINED)
 
     def execute(self, run_id: UUID) -> None:
         """Execute a run that was taken; what comes of it is recorded soon after."""
@@ -100,12 +102,18 @@ class Runner:
             failpoints.reach("worker.before_finish")
         except BaseException:
             # Its lease runs out.
+            work.agent_ended = True
             self._let_go([work])
             raise
         self._recorder.record(work, verdict)
 
-    def _let_go(self, works: Collection[Work]) -> None:
-        self._heartbeat.let_go(works)
+    def _leave(self, work: Work) -> None:
+        """Record what came of a run whose agent ignores being stopped, and keeps its thread."""
+        assert work.stop.reason is not None
+        self._recorder.record(work, stopped(work.run, work.stop.reason))
+
+    def _let_go(self, works: Iterable[Work]) -> None:
+        freed = self._heartbeat.let_go(work for work in works if work.agent_ended)
         with self._freed:
-            self._free += len(works)
+            self._free += freed
             self._freed.notify()

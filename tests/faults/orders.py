@@ -5,13 +5,12 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
+from breaking import BreakableSystem
 from named import NEVER, Definition, Order
 from record import Snapshot
-from system import System
 from waiting import wait_until
 
 from shared import clock, new_runs, runs, schedules
-from shared.models import Schedule
 from shared.schedules import DEFAULTS
 from shared.wire import camel
 
@@ -32,7 +31,7 @@ class Orders:
     Fields are named as in Python (`overlap_policy="ALLOW"`), either way.
     """
 
-    def __init__(self, system: System) -> None:
+    def __init__(self, system: BreakableSystem) -> None:
         self.list: list[Order] = []
         #: The runs that were accepted.
         self.runs: list[str] = []
@@ -57,7 +56,7 @@ class Orders:
 
         If they are many, it is a little later, for making them takes time.
         """
-        at = at or clock.now() + timedelta(seconds=1 + count / 20)
+        at = at or clock.now() + timedelta(seconds=1 + count / 8)
         return [
             self.schedule(agent, by_api=by_api, run_at=at, name=f"Once {number}", **fields)
             for number in range(count)
@@ -186,8 +185,8 @@ class Orders:
         answered = clock.now()
         if len(after) > 1:
             # The edits before that went unanswered were made by now, or never will be.
-            row = Schedule.get_by_id(schedule_id)
-            after = [{name: getattr(row, name) for name in _NAMING}]
+            row = self._system.snapshot().schedules[schedule_id.hex]
+            after = [{name: row[name] for name in _NAMING}]
         self._perhaps[schedule_id] = after
         self._define(schedule_id, asked, answered)
 

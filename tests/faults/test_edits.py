@@ -18,7 +18,7 @@ SECOND = timedelta(seconds=1)
 
 def change(orders, schedule):
     orders.change(
-        schedule, message="New", run_at=clock.now() + 6 * SECOND, enabled=True, by_api=True
+        schedule, message="New", run_at=clock.now() + 8 * SECOND, enabled=True, by_api=True
     )
 
 

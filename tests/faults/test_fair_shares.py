@@ -148,7 +148,7 @@ def test_agents_with_long_queues_share_the_threads_alike(system, outside, orders
 
     checked()
     shares = Counter(line.agent for line in outside.lines("began")[:60])
-    assert all(16 <= shares[agent] <= 24 for agent in agents)
+    assert all(18 <= shares[agent] <= 22 for agent in agents)
 
 
 @contextmanager

@@ -81,6 +81,29 @@ def test_after_a_stall_of_the_database_all_goes_on(
 
 
 @pytest.mark.slow
+@on_postgres
+def test_who_is_told_to_end_while_the_database_stands_still_ends(
+    system, postgres_proxy, outside, orders, checked
+):
+    system.environ |= IMPATIENT
+    agent = outside.agent(seconds=1)
+    processes = system.start_all("web", "scheduler", "worker")
+    for _ in range(4):
+        orders.run(agent)
+    outside.wait_for("began", 4)
+
+    postgres_proxy.stall()
+    for process in processes:
+        process.terminate()
+    statuses = [process.wait(60) for process in processes]
+    postgres_proxy.heal()
+
+    assert statuses == [0, 0, 0]
+    system.start_all()
+    checked()
+
+
+@pytest.mark.slow
 @on_own_postgres
 def test_after_all_of_postgres_stood_still_for_45_seconds_all_goes_on(
     system, own_postgres, outside, orders, checked

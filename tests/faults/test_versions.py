@@ -5,7 +5,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from uuid import uuid4
 
@@ -73,6 +73,11 @@ def migrate(system, folder):
     return done.stdout
 
 
+def soon() -> datetime:
+    """An instant that is still to come when a few requests have been made."""
+    return clock.now() + timedelta(seconds=8)
+
+
 @pytest.fixture
 def empty_postgres_url(postgres_server: Postgres) -> Iterator[str]:
     """The url of a PostgreSQL database of the test's own, in which there is nothing."""
@@ -137,7 +142,7 @@ def test_all_goes_on_while_a_migration_adds_to_the_tables(
     assert next_release.migrate() == "Applied 9001_moods.\n"
     for _ in range(5):
         orders.run(agent, by_api=True)
-    orders.one_time(5, agent, by_api=True)
+    orders.one_time(5, agent, at=soon(), by_api=True)
     newer = [next_release.start("scheduler"), next_release.start("worker")]
     orders.one_time(20, agent)
 
@@ -191,7 +196,7 @@ def test_the_first_release_works_on_beside_this_one(system, outside, orders, che
         for _ in range(3):
             order_of_old(5)
             orders.run(agent, by_api=True)
-            orders.one_time(5, agent, by_api=True, keep_last=100)
+            orders.one_time(5, agent, at=soon(), by_api=True, keep_last=100)
 
         def both_work() -> bool:
             order_of_old(1)

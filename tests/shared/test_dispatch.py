@@ -206,13 +206,16 @@ def test_a_run_is_sent_at_once_though_others_wait_for_a_place_of_their_agent(dis
     assert sent(client) == [mine.id.hex]
 
 
-def test_sending_at_once_never_fails_because_of_redis(make_dispatcher):
+def test_sending_at_once_never_fails_because_of_redis(make_dispatcher, caplog):
     run = make_waiting()
     nowhere = messages.publisher("redis://127.0.0.1:1/0")
 
-    make_dispatcher(client=nowhere).at_once(run.id, NOON)
+    dispatcher = make_dispatcher(client=nowhere)
+    for _ in range(3):
+        dispatcher.at_once(run.id, NOON)
 
     assert runs.get(run.id).dispatches == 0
+    assert len([each for each in caplog.records if "send runs at once" in each.message]) == 1
 
 
 def test_an_agent_s_runs_are_sent_only_as_there_are_places_free(dispatcher, client):

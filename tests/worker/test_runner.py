@@ -325,7 +325,7 @@ def test_an_agent_whose_run_was_taken_over_is_stopped_and_its_result_dropped(
     agent.does = does
     in_thread(execute, run.id)
     wait_until(lambda: runs.get(run.id).status is RUNNING)
-    runs.reap(runs.leases(), now=clock.now())
+    wait_until(lambda: runs.reap(runs.leases(), now=clock.now()))
 
     wait_until(stopped.is_set)
     after = runs.get(run.id)
@@ -435,17 +435,27 @@ def reap():
     return runs.reap([each for each in runs.leases() if each.until < now], now=now)
 
 
-def test_an_agent_that_ignores_being_stopped_loses_its_run(execute, agent, in_thread):
-    run = make_run(max_attempts=1)
+@pytest.mark.parametrize("cancelled", [True, False])
+def test_a_run_whose_agent_ignores_being_stopped_ends_and_is_not_tried_again(
+    cancelled, runner, heartbeat, agent, in_thread
+):
+    run = make_run(timeout_seconds=600 if cancelled else 1)
     proceed = threading.Event()
     agent.does = lambda message, context: proceed.wait(20) and Result(content="at last")
-    in_thread(execute, run.id)
-    wait_until(lambda: runs.get(run.id).status is RUNNING)
+    (taken,) = runner.take([run.id])
+    in_thread(runner.execute, taken)
 
-    runs.cancel(run.id, now=clock.now())
+    if cancelled:
+        runs.cancel(run.id, now=clock.now())
 
-    wait_until(lambda: reap() == [(run.id, CANCELLED)], timeout=15)
+    after = wait_until(lambda: (now := runs.get(run.id)).status is not RUNNING and now, timeout=15)
+    assert (after.status, after.attempt) == (CANCELLED if cancelled else FAILED, 1)
+    assert (after.error or {}).get("code") == (None if cancelled else "TIMEOUT")
+    assert (heartbeat.deaf(), runner.room(0)) == (1, SETTINGS.worker_threads - 1)
     proceed.set()
+    wait_until(lambda: runner.room(0) == SETTINGS.worker_threads)
+    assert heartbeat.deaf() == 0
+    assert runs.get(run.id).content is None
 
 
 @pytest.mark.parametrize(
@@ -613,7 +623,7 @@ def test_an_outcome_that_cannot_be_written_costs_no_other_its_own(
     runner.close()
 
     assert (runs.get(good.id).status, runs.get(bad.id).status) == (COMPLETED, RUNNING)
-    assert f"run {bad.id} is left to the reaper" in caplog.text
+    assert f"run {bad.id} could not be recorded" in caplog.text
 
 
 def test_a_run_whose_thread_fails_is_let_go(runner, agent, monkeypatch):
