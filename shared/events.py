@@ -14,7 +14,7 @@ _COLUMNS = {"ordinal": "int", "type": "text", "data": "json"}
 
 
 def append(run_id: UUID, attempt: int, happened: Sequence[Event], *, now: datetime) -> None:
-    """Append what happened in *attempt*; nothing, if that is not the latest, or the run has ended."""
+    """Append what happened in *attempt*, if that is the latest and the run has not ended."""
     rows = [
         {"ordinal": ordinal, "type": type, "data": data}
         for ordinal, (type, data) in enumerate(happened, start=1)

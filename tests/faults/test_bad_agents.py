@@ -168,19 +168,14 @@ def test_an_agent_that_prints_a_hundred_megabytes_delays_nobody(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("why", ["cancelled", "its time is up"])
+@pytest.mark.parametrize("cancelled", [True, False])
 def test_an_agent_that_ignores_being_stopped_keeps_nobody_from_anything(
-    why, system, worker, outside, orders, beside, checked
+    cancelled, worker, outside, orders, beside, checked
 ):
-    deaf = outside.agent(
-        seconds=600,
-        ignoresStop=True,
-        max_concurrency=3,
-        timeout_seconds=600 if why == "cancelled" else 1,
-    )
-    runs = beside(deaf, max_attempts=1)
+    deaf = outside.agent(seconds=600, ignoresStop=True, timeout_seconds=600 if cancelled else 1)
+    runs = beside(deaf)
     outside.wait_for("began", 3)
-    if why == "cancelled":
+    if cancelled:
         for run_id in runs:
             orders.cancel(run_id)
 
@@ -188,7 +183,28 @@ def test_an_agent_that_ignores_being_stopped_keeps_nobody_from_anything(
     worker.send_signal(signal.SIGTERM)
     wait_until(lambda: worker.poll() is not None, "a worker to end", timeout=20)
 
-    ended = of(snapshot, runs)
-    assert {run["status"] for run in ended} == {"CANCELLED" if why == "cancelled" else "FAILED"}
+    for run in of(snapshot, runs):
+        code = (run["error"] or {}).get("code")
+        assert (run["status"], code) == (
+            ("CANCELLED", None) if cancelled else ("FAILED", "TIMEOUT")
+        )
+        assert run["attempt"] == 1
     assert worker.returncode == 0
-    assert len(outside.lines("began")) == 3 + 20
+
+
+@pytest.mark.slow
+def test_a_worker_whose_threads_are_all_kept_by_such_agents_ends_to_be_restarted(
+    worker, system, outside, orders, checked
+):
+    deaf = outside.agent(seconds=600, ignoresStop=True, timeout_seconds=1)
+    for _ in range(4):
+        orders.run(deaf)
+    outside.wait_for("began", 4)
+    orders.run(outside.agent())
+
+    wait_until(lambda: worker.poll() is not None, "the worker to end", timeout=30)
+
+    assert worker.returncode == 1
+    system.start("worker")
+    snapshot = checked()
+    assert sorted(run["status"] for run in snapshot.runs.values()) == ["COMPLETED", *4 * ["FAILED"]]

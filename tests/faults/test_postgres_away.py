@@ -50,6 +50,7 @@ def test_postgres_killed_again_and_again_under_load_loses_nothing(
 
     assert {run["status"] for run in snapshot.runs.values()} == {"COMPLETED"}
     assert [process.poll() for process in processes] == [None] * 4
+    assert system.logs().count("will keep trying") >= 4
 
 
 @pytest.mark.parametrize("seconds", [5, 60])

@@ -6,6 +6,8 @@ import pytest
 import redis
 from waiting import wait_until
 
+from shared import messages
+
 # Bytes that it may hold; 0 is no limit.
 ROOM_FOR_NOTHING, ROOM = 1, 0
 
@@ -48,6 +50,7 @@ def test_what_a_redis_evicts_is_sent_again_and_everybody_is_told(
     outside.wait_for("ended", 5)
 
     configure(own_valkey, "maxmemory-policy", "allkeys-lru")
+    wait_until(lambda: waiting(own_valkey), "messages to wait")
     configure(own_valkey, "maxmemory", ROOM_FOR_NOTHING)
     wait_until(lambda: evicted(own_valkey), "messages to be evicted", timeout=60)
     status, ready = system.call("GET", "/readyz")
@@ -80,6 +83,12 @@ def configure(server, name, value):
     """Set something of *server* while it runs."""
     with redis.from_url(server.url) as client:
         client.config_set(name, value)
+
+
+def waiting(server):
+    """How many messages wait in *server*."""
+    with redis.from_url(server.url) as client:
+        return messages.waiting(client)
 
 
 def evicted(server):

@@ -2,6 +2,8 @@
 
 import pytest
 
+from shared.tally import Count
+
 
 @pytest.mark.parametrize(
     "point",
@@ -40,3 +42,24 @@ def test_a_run_whose_worker_was_killed_after_its_finish_is_not_made_again(
 
     checked()
     assert [line.attempt for line in outside.lines("began")] == [1]
+
+
+@pytest.mark.slow
+def test_all_that_a_killed_worker_held_is_made_again_by_another_that_was_there(
+    system, outside, orders, checked
+):
+    agent = outside.agent(seconds=3)
+    system.start("scheduler")
+    killed = system.start("worker")
+    for _ in range(4):
+        orders.run(agent)
+    outside.wait_for("began", 4)
+    system.start("worker")
+    system.wait_until_said("INFO    worker.process: worker", times=2)
+
+    system.kill(killed)
+
+    snapshot = checked()
+    assert {(run["status"], run["attempt"]) for run in snapshot.runs.values()} == {("COMPLETED", 2)}
+    system.wait_until_counted(Count.LOST_LEASES, 4)
+    assert system.counted(Count.LOST_LEASES) == 4

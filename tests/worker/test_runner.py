@@ -534,6 +534,14 @@ def test_an_event_that_cannot_be_written_costs_the_run_nothing(execute, agent, m
     assert "1 events dropped" in caplog.text
 
 
+def test_nothing_more_is_written_of_a_run_that_has_ended():
+    run = make_run(status=COMPLETED, attempt=1, finished_at=NOON)
+
+    events.append(run.id, 1, [("log", {"text": "late"})], now=NOON)
+
+    assert not RunEvent.select().exists()
+
+
 def test_why_a_run_failed_is_in_the_log(execute, agent, caplog):
     caplog.set_level("INFO")
     agent.does = fails(AgentError("Out of ideas."))
