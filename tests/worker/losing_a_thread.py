@@ -10,8 +10,10 @@ from pathlib import Path
 
 # A script has its own folder first on its path; `python -m worker` has the root.
 sys.path[0] = str(Path(__file__).parent.parent.parent)
+sys.path.append(str(Path(__file__).parent.parent))
 
 from dramatiq.worker import ConsumerThread, WorkerThread  # noqa: E402 - found only now
+from waiting import wait_until  # noqa: E402
 
 from shared.process import run  # noqa: E402
 from worker.__main__ import main  # noqa: E402
@@ -31,9 +33,16 @@ LOSES = {
 
 def lose(kind: str) -> None:
     """End one thread of that kind."""
-    thread = next(filter(LOSES[kind], threading.enumerate()))
+    # The first run may come before the last thread does.
+    thread = wait_until(lambda: next(filter(LOSES[kind], threading.enumerate()), None))
     end = ctypes.py_object(SystemExit)
-    ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread.ident or 0), end)
+
+    def has_ended() -> bool:
+        # Again and again: a library may swallow what comes at a bad moment.
+        ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread.ident or 0), end)
+        return not thread.is_alive()
+
+    threading.Thread(target=wait_until, args=(has_ended,), daemon=True).start()
 
 
 def lose_and_go_on(agent: EchoAgent, message: str, context: Context) -> Result:
