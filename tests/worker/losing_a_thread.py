@@ -38,9 +38,12 @@ def lose(kind: str) -> None:
     end = ctypes.py_object(SystemExit)
 
     def has_ended() -> bool:
+        # Asked first: what has ended may have left its ident to another.
+        if not thread.is_alive():
+            return True
         # Again and again: a library may swallow what comes at a bad moment.
         ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread.ident or 0), end)
-        return not thread.is_alive()
+        return False
 
     threading.Thread(target=wait_until, args=(has_ended,), daemon=True).start()
 
