@@ -1,8 +1,11 @@
 """One logging setup for the three processes: a line is a sentence with its ids."""
 
+import atexit
 import logging
 import sys
 import time
+from logging.handlers import QueueHandler, QueueListener
+from queue import SimpleQueue
 
 from shared import clock
 
@@ -10,16 +13,33 @@ _AGAIN_AFTER_SECONDS = 60.0
 
 
 def setup(level: str) -> None:
-    """Log to standard error, in UTC, one line an event."""
+    """Log to standard error, in UTC, one line an event.
+
+    A thread of its own writes: each write gives up the interpreter's lock, which the many threads
+    of a worker would then wait for more than for anything else.
+    """
     formatter = logging.Formatter(
         "%(asctime)s.%(msecs)03dZ %(levelname)-7s %(name)s: %(message)s", "%Y-%m-%dT%H:%M:%S"
     )
     formatter.converter = time.gmtime
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(formatter)
-    logging.basicConfig(level=level, handlers=[handler], force=True)
+    records: SimpleQueue[logging.LogRecord] = SimpleQueue()
+    listener = QueueListener(records, handler)
+    listener.start()
+    atexit.register(listener.stop)
+    root = logging.getLogger()
+    root.setLevel(level)
+    root.handlers = [QueueHandler(records)]
+    _find_out_no_more_than_is_said()
     # Dramatiq's chatter about its own threads is of interest to its authors.
     logging.getLogger("dramatiq").setLevel("WARNING" if level != "DEBUG" else "DEBUG")
+
+
+def _find_out_no_more_than_is_said() -> None:
+    """See https://docs.python.org/3/howto/logging.html#optimization."""
+    logging._srcfile = None
+    logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
 
 
 class Trouble:

@@ -1,7 +1,7 @@
 """How many messages may wait in Redis: as few as keep the workers busy.
 
 What waits there is beyond all choice: a run that comes later cannot overtake it. So there wait as
-many as there are free threads, and a few more: the fewer, the slower the runs.
+many as there are free threads; where hardly any is free, a few: the fewer, the slower the runs.
 """
 
 _LEAST = 2
@@ -28,9 +28,10 @@ class Window:
 
     def looked(self, *, waiting: int, full: bool) -> None:
         """Note how many were found *waiting*, and whether the room was then filled."""
-        self.starved = self.crowded and not waiting
+        # The look after a starved one comes so soon that much is left of any room.
+        soon, self.starved = self.starved, self.crowded and not waiting
         if self.starved:
             self._spare = min(self._spare * 2, self._most)
-        elif not full or waiting > self._spare // 2:
+        elif not full or (waiting > self._spare * 3 // 4 and not soon):
             self._spare = min(max(self._spare // 2, _LEAST), self._most)
         self.crowded = full

@@ -47,7 +47,9 @@ class Attempt:
         self._settings = settings
 
     def make(self, stop: Stop, report: Report, now: datetime) -> Verdict:
-        """Run the agent. Raises nothing, whatever the agent does."""
+        """Run the agent, unless it is to stop already. Raises nothing, whatever the agent does."""
+        if stop.reason:
+            return stopped(self._run, stop.reason)
         context = self._context(stop, report, now)
         try:
             return self._completed(self._agent().run(self._run.message, context))

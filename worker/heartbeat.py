@@ -125,15 +125,20 @@ class Heartbeat:
             self._works -= kept
         return len(kept)
 
+    def holding(self) -> list[Work]:
+        """What is worked on, or being recorded."""
+        with self._changed:
+            return list(self._works)
+
     def deaf(self) -> int:
         """How many agents ignore that they were stopped: each keeps its thread."""
-        return sum(work.left and not work.agent_ended for work in self._holding())
+        return sum(work.left and not work.agent_ended for work in self.holding())
 
     def stop_all(self, reason: StopReason) -> None:
         """Have every agent of this process stop, also those that are only about to start."""
         with self._changed:
             self._ending = reason
-        for work in self._holding():
+        for work in self.holding():
             work.stop.set(reason)
 
     def _run(self) -> None:
@@ -146,10 +151,10 @@ class Heartbeat:
                 if now >= beat_at:
                     self._beat()
                     beat_at = now + self._interval
+                    self._trouble.ends()
                 if now >= look_at:
                     self._look()
                     look_at = now + self._look_every
-                self._trouble.ends()
             except Exception as error:
                 # Whatever it is: without this thread every run of the process would be lost.
                 if isinstance(error, db.UNREACHABLE):
@@ -168,7 +173,7 @@ class Heartbeat:
         moment = clock.monotonic()
         works = [
             work
-            for work in self._holding()
+            for work in self.holding()
             if not work.lost and moment < min(work.ours_until, work.given_up)
         ]
         with db.connection():
@@ -186,7 +191,7 @@ class Heartbeat:
 
     def _look(self) -> None:
         """Learn which runs are to be cancelled, and which were lost."""
-        works = self._holding()
+        works = self.holding()
         if works:
             with db.connection():
                 held = runs.held_by(self._worker)
@@ -205,7 +210,7 @@ class Heartbeat:
         Needs no database, so another thread may call it while this one waits for that.
         """
         moment = clock.monotonic()
-        for work in self._holding():
+        for work in self.holding():
             if moment >= work.deadline:
                 self._stop(work, StopReason.TIMEOUT)
                 work.deadline = float("inf")
@@ -215,7 +220,7 @@ class Heartbeat:
 
     def _leave_the_deaf(self) -> None:
         moment = clock.monotonic()
-        for work in self._holding():
+        for work in self.holding():
             if moment >= work.given_up and not work.left and not work.agent_ended:
                 logger.error("run %s: its agent ignores being stopped", work.lease.run_id)
                 work.left = True
@@ -231,7 +236,3 @@ class Heartbeat:
             logger.warning("run %s lost: its lease is no longer ours", work.lease.run_id)
         work.lost = True
         work.stop.set(StopReason.LOST)
-
-    def _holding(self) -> list[Work]:
-        with self._changed:
-            return list(self._works)

@@ -9,7 +9,7 @@ from shared import clock, db, failpoints, runs, tally
 from shared.settings import Settings
 from shared.tally import Count
 from worker.agents.stop import StopReason
-from worker.attempt import Attempt, stopped
+from worker.attempt import Attempt, Verdict, stopped
 from worker.heartbeat import Heartbeat, Work
 from worker.recorder import Recorder
 
@@ -85,9 +85,8 @@ class Runner:
     def put_back(self, run_ids: Iterable[UUID]) -> None:
         """Have runs executed elsewhere that were taken here, and not begun with."""
         for run_id in run_ids:
-            work = self._taken.pop(run_id)
-            work.agent_ended = True
-            self._recorder.record(work, StopReason.DRAINED)
+            self._ended(self._taken.pop(run_id), StopReason.DRAINED)
+            self._free_a_thread()
 
     def execute(self, run_id: UUID) -> None:
         """Execute a run that was taken; what comes of it is recorded soon after."""
@@ -96,16 +95,29 @@ class Runner:
             failpoints.reach("worker.after_claim")
             run = work.run
             logger.info("run %s claimed: attempt %d of agent %s", run.id, run.attempt, run.agent_id)
+            # The process may have been frozen since it was taken.
+            self._heartbeat.stop_overdue()
             attempt = Attempt(run, self._settings)
             verdict = attempt.make(work.stop, work.reporter.report, clock.now())
-            work.agent_ended = True
             failpoints.reach("worker.before_finish")
         except BaseException:
             # Its lease runs out.
-            work.agent_ended = True
-            self._let_go([work])
+            self._heartbeat.let_go([work])
             raise
+        else:
+            self._ended(work, verdict)
+        finally:
+            # The next begins while this one is recorded.
+            self._free_a_thread()
+
+    def _ended(self, work: Work, verdict: Verdict) -> None:
+        work.agent_ended = True
         self._recorder.record(work, verdict)
+
+    def _free_a_thread(self) -> None:
+        with self._freed:
+            self._free += 1
+            self._freed.notify()
 
     def _leave(self, work: Work) -> None:
         """Record what came of a run whose agent ignores being stopped, and keeps its thread."""
@@ -113,7 +125,4 @@ class Runner:
         self._recorder.record(work, stopped(work.run, work.stop.reason))
 
     def _let_go(self, works: Iterable[Work]) -> None:
-        freed = self._heartbeat.let_go(work for work in works if work.agent_ended)
-        with self._freed:
-            self._free += freed
-            self._freed.notify()
+        self._heartbeat.let_go(work for work in works if work.agent_ended)

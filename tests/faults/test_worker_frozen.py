@@ -80,11 +80,13 @@ def test_a_worker_that_thaws_stops_the_agents_that_others_have_taken_over(
 
 
 @pytest.mark.slow
-def test_a_worker_that_thaws_works_on(beats, system, outside, orders, checked):
+def test_a_worker_that_thaws_begins_nothing_that_it_has_lost_and_works_on(
+    beats, system, outside, orders, checked
+):
     agent = outside.agent()
     system.start("scheduler")
     frozen = system.start("worker", f"worker.after_claim=freeze,{beats.order}")
-    orders.run(agent)
+    lost = orders.run(agent)
     system.wait_for_ice(frozen)
     system.wait_until_counted(Count.LOST_LEASES)
 
@@ -95,3 +97,5 @@ def test_a_worker_that_thaws_works_on(beats, system, outside, orders, checked):
 
     checked()
     assert {line.pid for line in outside.lines("ended")} == {frozen.pid}
+    began = [line.attempt for line in outside.lines("began") if line.run == lost.replace("-", "")]
+    assert began == [2]

@@ -39,6 +39,17 @@ def test_while_runs_are_slow_few_wait():
     assert look(window, waiting=0) == 2
 
 
+def test_what_is_left_of_a_room_that_was_just_widened_does_not_narrow_it():
+    window = Window(100)
+    for _ in range(6):
+        look(window, waiting=0)
+    assert window.starved
+
+    look(window, waiting=60)
+
+    assert look(window, waiting=0) == 64
+
+
 def test_what_was_learned_is_forgotten_once_nothing_is_left_behind():
     window = Window(100)
     for _ in range(8):

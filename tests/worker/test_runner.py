@@ -54,13 +54,13 @@ def runner(heartbeat):
 
 
 @pytest.fixture
-def execute(runner):
+def execute(runner, heartbeat):
     """Have a run executed as if its id had been fetched, and wait until it is let go."""
 
     def execute(run_id):
         for taken in runner.take([run_id]):
             runner.execute(taken)
-        wait_until(lambda: runner.room(0) == SETTINGS.worker_threads)
+        wait_until(lambda: not heartbeat.holding())
 
     return execute
 
