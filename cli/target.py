@@ -22,15 +22,24 @@ data_dir_option = click.option(
 
 
 def settings(data_dir: Path | None) -> Settings:
-    """The settings of the `up` in *data_dir*, or in ./data; else those of the environment alone."""
+    """The settings of the `up` in *data_dir*, or in ./data; else those of the environment alone.
+
+    Raises `ClickException` if there has been no `up` in *data_dir*.
+    """
     environ = environment()
     if data_dir is None and not environ.get("DATABASE_URL"):
-        data_dir = DEFAULT
-    if data_dir is None or not (data_dir / "up.lock").exists():
+        data_dir = DEFAULT if _has_been_used(DEFAULT) else None
+    if data_dir is None:
         return load(environ)
+    if not _has_been_used(data_dir):
+        raise click.ClickException(f"There has been no `agent-manager up` in {data_dir}.")
     data = DataDirectory(data_dir.absolute())
     urls = {"DATABASE_URL": data.database_url, "REDIS_URL": data.redis_url}
     return load(urls | {name: value for name, value in environ.items() if value})
+
+
+def _has_been_used(data_dir: Path) -> bool:
+    return (data_dir / "up.lock").exists()
 
 
 @contextmanager

@@ -83,6 +83,14 @@ def test_the_database_of_an_up_is_found_by_its_folder(sqlite_template, tmp_path)
     assert f"Copied {data}/agent-manager.db to" in said.stdout
 
 
+def test_a_folder_in_which_there_was_no_up_is_refused_and_not_passed_over(database_url, tmp_path):
+    refused = backup("--data-dir", tmp_path, tmp_path / "copy.db", DATABASE_URL=database_url)
+
+    assert refused.exit_code == 1
+    assert refused.stderr == f"Error: There has been no `agent-manager up` in {tmp_path}.\n"
+    assert not (tmp_path / "copy.db").exists()
+
+
 def test_a_database_that_the_new_release_has_not_migrated_yet_is_copied(tmp_path):
     with closing(sqlite3.connect(tmp_path / "old.db")) as old:
         old.execute("CREATE TABLE agent (id TEXT)")
