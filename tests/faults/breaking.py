@@ -105,12 +105,14 @@ class BreakableSystem(System):
         what = f"{count} runs to be {' or '.join(statuses) or 'recorded'}"
         wait_until(seen, what, timeout=timeout)
 
+    def counted(self, what: Count) -> int:
+        """How many times the processes have counted *what*, all together, as far as they told."""
+        return record.counts(self.database_url)[what]
+
     def wait_until_counted(self, what: Count, least: int = 1, *, timeout: float = 60) -> None:
         """Wait until the processes have counted *what* so many times, all together."""
         wait_until(
-            lambda: record.counts(self.database_url)[what] >= least,
-            f"{least} {what} to be counted",
-            timeout=timeout,
+            lambda: self.counted(what) >= least, f"{least} {what} to be counted", timeout=timeout
         )
 
     def wait_until_quiet(self, *, timeout: float = 120) -> Snapshot:

@@ -44,10 +44,11 @@ def test_while_redis_is_full_runs_wait_and_then_they_go_on(
 def test_what_a_redis_evicts_is_sent_again_and_everybody_is_told(
     system, outside, orders, checked, own_valkey
 ):
-    agent = outside.agent(seconds=0.2)
     processes = system.start_all("web", "scheduler", "worker")
-    orders.one_time(30, agent)
-    outside.wait_for("ended", 5)
+    # While all threads are at work, messages wait.
+    orders.one_time(4, outside.agent(seconds=8))
+    outside.wait_for("began", 4)
+    orders.one_time(30, outside.agent(seconds=0.2))
 
     configure(own_valkey, "maxmemory-policy", "allkeys-lru")
     wait_until(lambda: waiting(own_valkey), "messages to wait")
@@ -63,7 +64,7 @@ def test_what_a_redis_evicts_is_sent_again_and_everybody_is_told(
     assert doctor.returncode == 1
     assert "its policy is allkeys-lru" in doctor.stdout
     checked()
-    assert [line.attempt for line in outside.lines("began")] == [1] * 30
+    assert [line.attempt for line in outside.lines("began")] == [1] * 34
     assert [process.poll() for process in processes] == [None] * 3
 
 
