@@ -7,7 +7,7 @@ from uuid import UUID
 from flask import Response
 from flask.views import MethodView
 
-from api import access, examples, making, reading
+from api import access, examples, making, reading, work
 from api.blueprint import Blueprint
 from api.rendering import Renderer
 from api.runs import queued
@@ -19,7 +19,7 @@ from api.schemas.agents import (
 )
 from api.schemas.pages import page_of
 from api.schemas.runs import NewRunSchema, QueuedSchema
-from shared import agents, audit, clock, db, kinds, new_runs
+from shared import agents, audit, db, kinds, new_runs
 from shared.audit import Changes
 from shared.errors import Invalid
 from shared.pages import Paging
@@ -53,7 +53,7 @@ class Agents(MethodView):
         agent_id = fields.pop("id")
         _demand_for(fields["kind"], fields.get("config", {}))
         with db.transaction():
-            agents.create(agent_id, fields, now=clock.now())
+            agents.create(agent_id, fields, now=work.now())
             _record("create", agent_id, audit.made(fields))
             row = agents.get(agent_id)
         return AGENT.tagged(row, 201, {"Location": f"/api/v1/agents/{agent_id}"})
@@ -81,7 +81,7 @@ class Agent(MethodView):
             agent = agents.locked(agent_id, version=reading.if_match())
             _demand_for(agent.kind, agent.config)
             _demand_for(fields["kind"], fields.get("config", agent.config))
-            changes = agents.change(agent, fields, now=clock.now())
+            changes = agents.change(agent, fields, now=work.now())
             if changes:
                 _record("update", agent_id, changes)
             row = agents.get(agent_id)
@@ -96,7 +96,7 @@ class Agent(MethodView):
         with db.transaction():
             agent = agents.locked(agent_id, version=reading.if_match())
             _demand_for(agent.kind, agent.config)
-            agents.delete(agent, now=clock.now())
+            agents.delete(agent, now=work.now())
             _record("delete", agent_id)
         return Response(status=204)
 
@@ -127,5 +127,5 @@ def _demand_for(kind: str, config: Mapping[str, Any]) -> None:
 
 def _record(action: str, agent_id: str, changes: Changes | None = None) -> None:
     audit.record(
-        access.principal(), f"agent.{action}", ("agent", agent_id), changes, now=clock.now()
+        access.principal(), f"agent.{action}", ("agent", agent_id), changes, now=work.now()
     )

@@ -27,6 +27,10 @@ class Bookkeeper:
         if moment < self._due:
             return
         self._due = moment + _AT_MOST_EVERY_SECONDS
+        self.close()
+
+    def close(self) -> None:
+        """Write down what is new: the process may be about to end."""
         try:
             tally.save(self._process_id, now=clock.now())
         except (PeeweeException, MaxConnectionsExceeded) as error:

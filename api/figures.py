@@ -91,7 +91,11 @@ AMOUNTS = (
         f"Runs that wait for a worker or for their time; {RUNS_COUNTED} stands for more.",
         lambda load: load.queued,
     ),
-    Amount("runs_running", "Runs that a worker holds.", lambda load: load.running),
+    Amount(
+        "runs_running",
+        f"Runs that a worker holds; {RUNS_COUNTED} stands for more.",
+        lambda load: load.running,
+    ),
     Amount(
         "schedules_enabled",
         f"Schedules that are enabled; {SCHEDULES_COUNTED} stands for more.",

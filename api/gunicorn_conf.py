@@ -1,7 +1,9 @@
 """How gunicorn serves the API: `gunicorn -c python:api.gunicorn_conf "api.app:create_app()"`."""
 
 import os
+from typing import Any
 
+from api.services import KEY
 from shared.settings import environment, load
 
 _settings = load()
@@ -19,3 +21,10 @@ graceful_timeout = int(_settings.shutdown_grace.total_seconds())
 loglevel = "info"
 # Its control socket would be one more door.
 control_socket_disable = True
+
+
+def worker_exit(server: Any, worker: Any) -> None:
+    """Write down what a process has counted before it ends."""
+    services = worker.wsgi and worker.wsgi.extensions[KEY]
+    if services:
+        services.bookkeeper.close()

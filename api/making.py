@@ -4,9 +4,9 @@ from datetime import datetime
 from typing import Protocol
 from uuid import UUID
 
-from api import access, reading
+from api import access, reading, work
 from api.services import services
-from shared import audit, clock, db, history, once
+from shared import audit, db, history, once
 from shared.idempotency import IdempotencyKey
 
 
@@ -21,7 +21,7 @@ def run(make: Make, action: str, resource: tuple[str, object]) -> UUID:
 
     A repeated request is answered as the first was, and leaves no second record.
     """
-    now, key = clock.now(), reading.idempotency_key()
+    now, key = work.now(), reading.idempotency_key()
     with db.transaction():
         made = None
         if key is not None:

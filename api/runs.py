@@ -7,7 +7,7 @@ from uuid import UUID
 from flask import Response
 from flask.views import MethodView
 
-from api import access, examples, making
+from api import access, examples, making, work
 from api.blueprint import Blueprint
 from api.rendering import Renderer, answer
 from api.schemas.pages import page_of
@@ -19,7 +19,7 @@ from api.schemas.runs import (
     RunSchema,
 )
 from api.services import services
-from shared import audit, clock, db, history, new_runs, runs
+from shared import audit, db, history, new_runs, runs
 from shared.pages import Paging
 from shared.states import QUEUED
 
@@ -76,7 +76,7 @@ class CancelRun(MethodView):
 
         One that is running is stopped within seconds; until then it has `cancelRequestedAt`.
         """
-        now = clock.now()
+        now = work.now()
         with db.transaction():
             runs.cancel(run_id, now=now)
             audit.record(access.principal(), "run.cancel", ("run", run_id), now=now)
@@ -91,7 +91,7 @@ class ContinueRun(MethodView):
     @blp.answers(200, RunSchema, example=examples.RUN)
     def post(self, run_id: UUID) -> Response:
         """Continue a paused run"""
-        now = clock.now()
+        now = work.now()
         with db.transaction():
             runs.resume(run_id, now=now)
             audit.record(access.principal(), "run.continue", ("run", run_id), now=now)

@@ -7,7 +7,7 @@ from uuid import UUID
 from flask import Response
 from flask.views import MethodView
 
-from api import access, examples, making, reading
+from api import access, examples, making, reading, work
 from api.blueprint import Blueprint
 from api.rendering import Renderer, answer
 from api.schemas.base import written
@@ -55,7 +55,7 @@ class Schedules(MethodView):
 
         It runs nothing yet. With an `Idempotency-Key`, asking twice makes one schedule.
         """
-        now = clock.now()
+        now = work.now()
         with db.transaction():
             made, new = schedules.create(fields, key=reading.idempotency_key(), now=now)
             if new:
@@ -98,7 +98,7 @@ class Schedule(MethodView):
         Its runs can still be read.
         """
         with db.transaction():
-            schedules.delete(schedule_id, version=reading.if_match(), now=clock.now())
+            schedules.delete(schedule_id, version=reading.if_match(), now=work.now())
             _record("delete", schedule_id)
         return Response(status=204)
 
@@ -177,7 +177,7 @@ class Preview(MethodView):
 
 def _changed(schedule_id: UUID, fields: Mapping[str, Any]) -> Response:
     with db.transaction():
-        changes = schedules.change(schedule_id, fields, version=reading.if_match(), now=clock.now())
+        changes = schedules.change(schedule_id, fields, version=reading.if_match(), now=work.now())
         if changes:
             _record("update", schedule_id, changes)
         row = schedules.get(schedule_id)
@@ -190,5 +190,5 @@ def _record(action: str, schedule_id: UUID, changes: Changes | None = None) -> N
         f"schedule.{action}",
         ("schedule", schedule_id),
         changes,
-        now=clock.now(),
+        now=work.now(),
     )

@@ -12,6 +12,7 @@ from api.bookkeeping import Bookkeeper
 from shared import clock, db, failpoints
 from shared.dispatch import Dispatcher
 from shared.log import Trouble
+from shared.reference import ReferenceClock
 from shared.settings import Settings
 from shared.tokens import Doorkeeper
 
@@ -22,12 +23,16 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Services:
-    """The settings, who knows the tokens, the way to the workers, who notes what happened."""
+    """The settings, who knows the tokens, the way to the workers, who notes what happened.
+
+    `clock` is the database's, as of the last request that changed something.
+    """
 
     settings: Settings
     doorkeeper: Doorkeeper
     redis: Redis
     dispatcher: Dispatcher
+    clock: ReferenceClock = field(default_factory=lambda: ReferenceClock(lambda: clock.now()))
     bookkeeper: Bookkeeper = field(default_factory=Bookkeeper)
     # Over when a request could be served again.
     database_trouble: Trouble = field(default_factory=lambda: Trouble(logger, "reach the database"))
@@ -36,7 +41,7 @@ class Services:
         """Send a run that was just committed. What fails here is left to the scheduler."""
         failpoints.reach("api.before_dispatch")
         try:
-            self.dispatcher.at_once(run_id, clock.now())
+            self.dispatcher.at_once(run_id, self.clock.now())
         except db.UNREACHABLE as error:
             logger.warning("run %s left to the scheduler to dispatch: %s", run_id, error)
 

@@ -8,12 +8,12 @@ from uuid import UUID
 from flask import Response
 from flask.views import MethodView
 
-from api import access
+from api import access, work
 from api.blueprint import Blueprint
 from api.rendering import Renderer, answer
 from api.schemas.pages import page_of
 from api.schemas.tokens import MadeTokenSchema, NewTokenSchema, TokenQuerySchema, TokenSchema
-from shared import audit, clock, db, tokens
+from shared import audit, db, tokens
 from shared.pages import Paging
 from shared.states import Role
 
@@ -41,7 +41,7 @@ class Tokens(MethodView):
 
         The answer is the only place where it is ever shown.
         """
-        now = clock.now()
+        now = work.now()
         with db.transaction():
             token_id, token = tokens.create(**fields, now=now)
             audit.record(
@@ -71,7 +71,7 @@ class Token(MethodView):
 
         It is refused within a second.
         """
-        now = clock.now()
+        now = work.now()
         with db.transaction():
             tokens.revoke(token_id, now=now)
             audit.record(access.principal(), "token.revoke", ("token", token_id), now=now)

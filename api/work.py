@@ -4,6 +4,7 @@ The pool tries a connection whenever it hands it out; to find out by using it is
 """
 
 from collections.abc import Callable
+from datetime import datetime
 
 from flask import Response
 
@@ -18,9 +19,10 @@ def unit(serve: Callable[[], Response], *, reads: bool) -> Response:
     What only *reads* is simply done again. What changes something must not be, so the connection
     is tried before.
     """
-    db.proxy.connect(reuse_if_open=True)
-    if not reads and not _answers():
-        _renew()
+    if reads:
+        db.proxy.connect(reuse_if_open=True)
+    else:
+        connect()
     try:
         response = serve()
     except db.UNREACHABLE:
@@ -35,12 +37,22 @@ def unit(serve: Callable[[], Response], *, reads: bool) -> Response:
     return response
 
 
-def _answers() -> bool:
+def connect() -> None:
+    """Have the kept connection be one that answers, with what `now` goes by.
+
+    Raises one of `shared.db.UNREACHABLE`.
+    """
+    db.proxy.connect(reuse_if_open=True)
     try:
-        db.execute("SELECT 1")
+        services().clock.look()
     except db.UNREACHABLE:
-        return False
-    return True
+        _renew()
+        services().clock.look()
+
+
+def now() -> datetime:
+    """The current instant by the database's clock, for a request that changes something."""
+    return services().clock.now()
 
 
 def _renew() -> None:

@@ -19,6 +19,7 @@ from shared.tally import Count
 logger = logging.getLogger(__name__)
 
 _AT_LEAST_SECONDS = 0.02
+_TRY_AGAIN_SECONDS = 0.5
 _NOTE_SECONDS = 1.0
 _PRUNE_SECONDS = 600.0
 # While there is more to prune; in between, the other duties have their turn.
@@ -51,8 +52,10 @@ class Scheduler:
         """Work until *stop* is raised."""
         logger.info("scheduler %s started", self.id)
         while not stop.is_set():
-            self._attend("ask the database for the time", self._clock.look)
-            stop.wait(self.work(self._clock.now()))
+            if self._attend("ask the database for the time", self._clock.look):
+                stop.wait(self.work(self._clock.now()))
+            else:
+                stop.wait(_TRY_AGAIN_SECONDS)
         self._attend("write down its counts", self._save_tally)
         self._attend("note its end", lambda: processes.scheduler_stopped(self.id, now=clock.now()))
         logger.info("scheduler %s stopped", self.id)
@@ -77,7 +80,8 @@ class Scheduler:
             self._attend("prune", self._prune)
         return self._idle_seconds(seen=now)
 
-    def _attend(self, doing: str, duty: Callable[[], object]) -> None:
+    def _attend(self, doing: str, duty: Callable[[], object]) -> bool:
+        """Do *duty*; whether it was done."""
         trouble = self._troubles.setdefault(doing, Trouble(logger, doing))
         try:
             duty()
@@ -87,8 +91,9 @@ class Scheduler:
                 tally.add(Count.DATABASE_RETRIES)
             logger.debug("cannot %s", doing, exc_info=error)
             trouble.begins(error)
-        else:
-            trouble.ends()
+            return False
+        trouble.ends()
+        return True
 
     def _register(self, now: datetime) -> None:
         processes.scheduler_started(self.id, now=now)

@@ -54,6 +54,8 @@ def _check_place(database: Path, file: Path, overwrite: bool) -> None:
         raise BackupFailed(f"{file} is, or was, a database in use: there is a {log.name}.")
     if not file.exists():
         return
+    if file.name in {f"{database.name}{end}" for end in ("-wal", "-shm")}:
+        raise BackupFailed(f"{file} belongs to a database; choose another name.")
     if not overwrite:
         raise BackupFailed(f"{file} is there already; --force replaces it.")
     if not file.is_file() or file.samefile(database):

@@ -220,6 +220,24 @@ def transaction() -> Iterator[None]:
         yield
 
 
+@contextmanager
+def hurried(patience: timedelta) -> Iterator[None]:
+    """Within the block, wait no longer than *patience* for SQLite's lock."""
+    if not is_sqlite():
+        yield
+        return
+    with connection():
+        _wait_for_lock(patience.total_seconds())
+        try:
+            yield
+        finally:
+            _wait_for_lock(proxy.timeout)
+
+
+def _wait_for_lock(seconds: float) -> None:
+    execute(f"PRAGMA busy_timeout = {round(seconds * 1000)}")
+
+
 def execute(sql: str, values: dict[str, Any] | None = None) -> Any:
     """Execute *sql*, whose `:name` placeholders stand for *values*, and give back the cursor."""
     return proxy.execute_sql(*bind(sql, values or {}))

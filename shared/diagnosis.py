@@ -123,7 +123,8 @@ def sound(load: Load) -> Finding:
 def busy(load: Load) -> Finding:
     """How much there is to do."""
     queued = _counted(load.queued, RUNS_COUNTED, "run")
-    return Finding("runs", OK, f"{queued} queued, {load.running} running.")
+    running = f"{'at least ' if load.running >= RUNS_COUNTED else ''}{load.running}"
+    return Finding("runs", OK, f"{queued} queued, {running} running.")
 
 
 def counted(pulse: Pulse) -> Finding:

@@ -30,6 +30,8 @@ logger = logging.getLogger(__name__)
 _RESEND_AT_LEAST_EVERY = timedelta(minutes=5)
 # What came at the same time is on its own way; what has waited for so long has its turn first.
 _LEFT_BEHIND_AFTER = timedelta(seconds=0.1)
+# How long a request waits for others that write.
+_HURRY = timedelta(seconds=1)
 
 
 class Outgoing:
@@ -127,7 +129,7 @@ class Dispatcher:
         try:
             _, room = self._look(now)
             if room and not lines.any_since(now - _LEFT_BEHIND_AFTER):
-                with db.transaction():
+                with db.hurried(_HURRY), db.transaction():
                     sendings = self._marked(lines.only(run_id, now), now)
                 self._send(sendings, now)
         except redis.RedisError as error:

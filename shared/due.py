@@ -131,7 +131,9 @@ _MOVED = {
 
 _MOVE_ON = """
     UPDATE schedule SET next_run_at = d.next_run_at, enabled = d.enabled, error = d.error,
-      last_run_id = COALESCE(d.last_run_id, schedule.last_run_id)
+      last_run_id = COALESCE(
+        (SELECT run.id FROM run WHERE run.id = d.last_run_id), schedule.last_run_id
+      )
     FROM {rows} d WHERE schedule.id = d.id
 """
 

@@ -48,5 +48,5 @@ def uuid7_hex(now: datetime) -> str:
 
 
 def least_hex(at: datetime) -> str:
-    """Where in the order of `uuid7_hex` those of *at* begin."""
-    return f"{int(at.timestamp() * 1000):012x}".ljust(32, "0")
+    """Where in the order of `uuid7_hex` those of *at* begin; there are none before 1970."""
+    return f"{max(int(at.timestamp() * 1000), 0):012x}".ljust(32, "0")

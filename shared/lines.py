@@ -158,9 +158,26 @@ def only(run_id: UUID, now: datetime) -> list[Sending]:
     if row is None:
         return []
     agent_id, most = row
-    if most is not None and (not locked([agent_id]) or under_way().get(agent_id, 0) >= most):
+    if most is not None and (
+        not locked([agent_id]) or under_way().get(agent_id, 0) >= most or _others(run_id, agent_id)
+    ):
         return []
     return [Sending(run_id.hex, 0)]
+
+
+def _others(run_id: UUID, agent_id: str) -> bool:
+    """Whether other runs of that agent wait to be sent: whose turn it is, is for a dispatch to say.
+
+    Those that wait for a time to come count as well, for to tell them apart costs more.
+    """
+    row = db.execute(
+        f"""
+        SELECT 1 FROM run {db.indexed_by("run_queued")}
+        WHERE status = 'QUEUED' AND agent_id = :agent_id AND dispatches = 0 AND id <> :id LIMIT 1
+        """,
+        {"id": run_id.hex, "agent_id": agent_id},
+    ).fetchone()
+    return row is not None
 
 
 def locked(agent_ids: Iterable[str]) -> set[str]:

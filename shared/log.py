@@ -10,6 +10,7 @@ from queue import SimpleQueue
 from shared import clock
 
 _AGAIN_AFTER_SECONDS = 60.0
+_MOST_LINES_WAITING = 10_000
 
 
 def setup(level: str) -> None:
@@ -30,10 +31,29 @@ def setup(level: str) -> None:
     atexit.register(listener.stop)
     root = logging.getLogger()
     root.setLevel(level)
-    root.handlers = [QueueHandler(records)]
+    root.handlers = [_Lines(records)]
     _find_out_no_more_than_is_said()
     # Dramatiq's chatter about its own threads is of interest to its authors.
     logging.getLogger("dramatiq").setLevel("WARNING" if level != "DEBUG" else "DEBUG")
+
+
+class _Lines(QueueHandler):
+    """Lines for a thread to write. Where nobody takes them any more, they do not pile up."""
+
+    def __init__(self, lines: "SimpleQueue[logging.LogRecord]") -> None:
+        super().__init__(lines)
+        self._lines = lines
+        self._lost = 0
+
+    def enqueue(self, record: logging.LogRecord) -> None:
+        """Leave *record* to the thread; drop it if too many wait, and say so once they do not."""
+        if self._lines.qsize() >= _MOST_LINES_WAITING:
+            self._lost += 1
+            return
+        if self._lost:
+            record.msg = f"{record.msg} ({self._lost} lines before this one were lost)"
+            self._lost = 0
+        self._lines.put(record)
 
 
 def _find_out_no_more_than_is_said() -> None:

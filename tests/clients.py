@@ -18,14 +18,15 @@ class Client:
     """Sends requests with a token, to paths under `/api/v1`."""
 
     def __init__(self, client: FlaskClient, token: str | None) -> None:
-        self._client = client
+        #: For what is elsewhere, and takes no token.
+        self.bare = client
         self._headers = {} if token is None else {"Authorization": f"Bearer {token}"}
 
     def __call__(self, method: str, path: str, json: Any = None, **options: Any) -> TestResponse:
         options["headers"] = self._headers | options.get("headers", {})
         if json is not None:
             options["json"] = json
-        return self._client.open(f"/api/v1{path}", method=method, **options)
+        return self.bare.open(f"/api/v1{path}", method=method, **options)
 
     def get(self, path: str, **options: Any) -> TestResponse:
         return self("GET", path, **options)

@@ -127,4 +127,6 @@ def _counted(tokens: int | None) -> int | None:
 
 def _priced(cost: Decimal | None) -> Decimal | None:
     """*cost*, if that is a price that a run can have had."""
-    return cost if isinstance(cost, Decimal) and cost.is_finite() and 0 <= cost < 10**8 else None
+    if not isinstance(cost, Decimal) or not cost.is_finite() or not 0 <= cost < 10**8 - 1:
+        return None
+    return round(cost, 6)

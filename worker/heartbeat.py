@@ -10,11 +10,12 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import timedelta
 
-from shared import clock, db, failpoints, processes, reference, runs, tally
+from shared import clock, db, failpoints, processes, runs, tally
 from shared.attempts import Claimed, Lease
 from shared.clock_watch import ClockWatch
 from shared.log import Trouble
 from shared.processes import Alive
+from shared.reference import ReferenceClock
 from shared.tally import Count
 from worker.agents.stop import Stop, StopReason
 from worker.reporter import Reporter
@@ -79,6 +80,8 @@ class Heartbeat:
         self._thread = threading.Thread(target=self._run, name="heartbeat", daemon=True)
         self._trouble = Trouble(logger, "send a heartbeat")
         self._clock_watch = ClockWatch()
+        #: The database's, as of the last heartbeat.
+        self.clock = ReferenceClock(clock.now)
 
     def start(self) -> None:
         """Start the thread."""
@@ -179,7 +182,8 @@ class Heartbeat:
         with db.connection():
             now, moment = clock.now(), clock.monotonic()
             self._clock_watch.look(now, moment)
-            told = reference.now(clock.now)
+            self.clock.look()
+            told = self.clock.now()
             until = told + self._lease
             processes.worker_seen(self._worker, alive=self._alive(), until=until, now=told)
             run_ids = [work.lease.run_id for work in works]

@@ -8,7 +8,7 @@ import dramatiq
 from dramatiq import Worker
 from dramatiq.common import iter_queue
 
-from shared import clock, db, kinds, messages, processes, reference, tally
+from shared import clock, db, kinds, messages, processes, tally
 from shared.log import Trouble
 from shared.process import StopFlag
 from shared.processes import Alive
@@ -70,7 +70,8 @@ class WorkerProcess:
         trouble = Trouble(logger, "enter itself into the database")
         while not stop.is_set():
             try:
-                now = reference.now(clock.now)
+                self._heartbeat.clock.look()
+                now = self._heartbeat.clock.now()
                 processes.worker_started(
                     self.id,
                     threads=self._settings.worker_threads,
@@ -111,7 +112,6 @@ class WorkerProcess:
         self._broker.drain()
         ending = threading.Thread(target=self._end, name="drain", daemon=True)
         ending.start()
-        self._put_back_what_waits()
         self._await(ending, grace, stop, until_signals=2)
         self._heartbeat.stop_all(StopReason.DRAINED)
         self._await(ending, _LAST_WORDS, stop, until_signals=3)
@@ -138,5 +138,6 @@ class WorkerProcess:
     ) -> None:
         deadline = clock.monotonic() + most.total_seconds()
         while thread.is_alive() and stop.signals < until_signals and clock.monotonic() < deadline:
+            self._put_back_what_waits()
             self._heartbeat.stop_overdue()
             thread.join(0.05)

@@ -23,6 +23,8 @@ T = TypeVar("T")
 
 # At first what failed may only have collided with something.
 _TRY_AGAIN_SECONDS, _AT_LAST_SECONDS = 0.05, 1.0
+# What fails for so long while others are answered, fails for a reason of its own.
+_GIVE_UP_AFTER_SECONDS = 60.0
 # Each can be as long as the limit of an output, and memory holds them several times.
 _MOST_AT_ONCE = 20
 
@@ -126,12 +128,18 @@ class Recorder:
         return None
 
     def _insist(self, write: Callable[[], T]) -> T:
-        """Do *write*, however long the database takes to be there."""
+        """Do *write*, however long the database takes to be there.
+
+        Raises what that raises, should the database be there all along.
+        """
         pause = _TRY_AGAIN_SECONDS
+        give_up_at = clock.monotonic() + _GIVE_UP_AFTER_SECONDS
         while True:
             try:
                 done = write()
             except db.UNREACHABLE as error:
+                if clock.monotonic() >= give_up_at and _answers():
+                    raise
                 # Should a lease run out meanwhile, the fence keeps this from being written.
                 self._in_doubt = True
                 self._trouble.begins(error)
@@ -171,6 +179,15 @@ def queue_again(work: Work, verdict: Verdict) -> Outcome | str | None:
 def _finish(outcomes: Mapping[Lease, Outcome]) -> set[Lease]:
     with db.connection():
         return runs.finish(outcomes, now=clock.now())
+
+
+def _answers() -> bool:
+    try:
+        with db.connection():
+            db.execute("SELECT 1")
+    except db.UNREACHABLE:
+        return False
+    return True
 
 
 def _is_lost(lease: Lease) -> bool:

@@ -17,7 +17,7 @@ logger = logging.getLogger(__name__)
 
 
 class Runner:
-    """Holds as many runs as there are threads to execute them.
+    """Holds a run for each thread, and at most as many again that are only being recorded.
 
     Threads that execute never speak to the database: who fetches claims for all of them, and the
     recorder writes for all of them, many runs with one statement where many come at once.
@@ -30,6 +30,8 @@ class Runner:
         self._recorder = Recorder(self._let_go)
         self._taken: dict[UUID, Work] = {}
         self._free = settings.worker_threads
+        # Of what was taken, what is not recorded yet. It would be lost with this process.
+        self._held, self._most_held = 0, 2 * settings.worker_threads
         self._freed = threading.Condition()
         self._draining = False
 
@@ -52,8 +54,11 @@ class Runner:
     def room(self, seconds: float) -> int:
         """How many more runs can be taken; waits for *seconds* at most while it is none."""
         with self._freed:
-            self._freed.wait_for(lambda: self._free > 0, seconds)
-            return self._free
+            self._freed.wait_for(lambda: self._room() > 0, seconds)
+            return self._room()
+
+    def _room(self) -> int:
+        return min(self._free, self._most_held - self._held)
 
     def take(self, run_ids: Collection[UUID]) -> list[UUID]:
         """Claim those of *run_ids* that are still to be had, each to be executed once.
@@ -63,7 +68,7 @@ class Runner:
         failpoints.reach("worker.before_claim")
         try:
             with db.connection():
-                now, since = clock.now(), clock.monotonic()
+                now, since = self._heartbeat.clock.now(), clock.monotonic()
                 if self._draining:
                     runs.hand_back(run_ids, now=now)
                     return []
@@ -76,21 +81,28 @@ class Runner:
             return []
         if len(claimed) < len(run_ids):
             tally.add(Count.DUPLICATE_DELIVERIES, len(run_ids) - len(claimed))
-        for run in claimed:
-            self._taken[run.id] = self._heartbeat.keep(run, since=since, leave=self._leave)
         with self._freed:
             self._free -= len(claimed)
+            self._held += len(claimed)
+        for run in claimed:
+            if run.id in self._taken:
+                # Nobody had begun with it when it was lost, and came back.
+                self._give_up(self._taken.pop(run.id))
+            self._taken[run.id] = self._heartbeat.keep(run, since=since, leave=self._leave)
         return [run.id for run in claimed]
 
     def put_back(self, run_ids: Iterable[UUID]) -> None:
         """Have runs executed elsewhere that were taken here, and not begun with."""
         for run_id in run_ids:
-            self._ended(self._taken.pop(run_id), StopReason.DRAINED)
-            self._free_a_thread()
+            work = self._taken.pop(run_id, None)
+            if work is not None:
+                self._ended(work, StopReason.DRAINED)
 
     def execute(self, run_id: UUID) -> None:
         """Execute a run that was taken; what comes of it is recorded soon after."""
-        work = self._taken.pop(run_id)
+        work = self._taken.pop(run_id, None)
+        if work is None:
+            return  # It was lost, taken again, and has been executed by then.
         try:
             failpoints.reach("worker.after_claim")
             run = work.run
@@ -102,22 +114,20 @@ class Runner:
             failpoints.reach("worker.before_finish")
         except BaseException:
             # Its lease runs out.
-            self._heartbeat.let_go([work])
+            self._give_up(work)
             raise
-        else:
-            self._ended(work, verdict)
-        finally:
-            # The next begins while this one is recorded.
-            self._free_a_thread()
+        self._ended(work, verdict)
 
     def _ended(self, work: Work, verdict: Verdict) -> None:
         work.agent_ended = True
         self._recorder.record(work, verdict)
+        # The next begins while this one is recorded.
+        self._make_room(free=1)
 
-    def _free_a_thread(self) -> None:
-        with self._freed:
-            self._free += 1
-            self._freed.notify()
+    def _give_up(self, work: Work) -> None:
+        work.agent_ended = True
+        self._let_go([work])
+        self._make_room(free=1)
 
     def _leave(self, work: Work) -> None:
         """Record what came of a run whose agent ignores being stopped, and keeps its thread."""
@@ -125,4 +135,11 @@ class Runner:
         self._recorder.record(work, stopped(work.run, work.stop.reason))
 
     def _let_go(self, works: Iterable[Work]) -> None:
-        self._heartbeat.let_go(work for work in works if work.agent_ended)
+        kept = self._heartbeat.let_go(work for work in works if work.agent_ended)
+        self._make_room(held=-kept)
+
+    def _make_room(self, *, free: int = 0, held: int = 0) -> None:
+        with self._freed:
+            self._free += free
+            self._held += held
+            self._freed.notify()

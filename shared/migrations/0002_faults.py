@@ -11,8 +11,6 @@ SQLITE = {"utc": "TEXT", "json": "TEXT"}
 POSTGRES = {"utc": "TIMESTAMPTZ", "json": "JSONB"}
 
 STATEMENTS = """
-DROP INDEX run_queued;
-CREATE INDEX run_queued ON run (agent_id, priority, available_at) WHERE status = 'QUEUED';
 CREATE INDEX run_sent ON run (agent_id) WHERE ((status = 'QUEUED') AND (dispatches > 0));
 ALTER TABLE schedule ADD COLUMN keep_last INTEGER
   CONSTRAINT schedule_keep_last CHECK (keep_last > 0);
@@ -27,10 +25,21 @@ CREATE TABLE tally (
   updated_at {utc} NOT NULL
 )
 """
+# On PostgreSQL nobody can read the table from the first DROP on.
+RUN_QUEUED = """
+CREATE INDEX run_lines ON run (agent_id, priority, available_at) WHERE status = 'QUEUED';
+DROP INDEX run_queued;
+ALTER INDEX run_lines RENAME TO run_queued
+"""
+SQLITE_RUN_QUEUED = """
+DROP INDEX run_queued;
+CREATE INDEX run_queued ON run (agent_id, priority, available_at) WHERE status = 'QUEUED'
+"""
 
 
 def up(migrator: Any, db: Database) -> None:
     """Make the changes."""
-    words = SQLITE if isinstance(db, SqliteDatabase) else POSTGRES
-    for statement in STATEMENTS.format(**words).split(";"):
+    is_sqlite = isinstance(db, SqliteDatabase)
+    statements = STATEMENTS.format(**SQLITE if is_sqlite else POSTGRES).split(";")
+    for statement in statements + (SQLITE_RUN_QUEUED if is_sqlite else RUN_QUEUED).split(";"):
         db.execute_sql(statement)

@@ -73,6 +73,7 @@ def test_a_request_does_not_fail_for_it(viewer, at, monkeypatch, caplog):
     assert written_down() == 1
 
 
+@pytest.mark.parametrize("database_url", ["postgres"], indirect=True)
 def test_a_request_that_was_served_at_the_second_go_is_counted(operator, viewer, monkeypatch):
     execute = db.execute
     failures = [OperationalError("gone")]

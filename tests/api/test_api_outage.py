@@ -63,6 +63,16 @@ def test_a_restart_of_the_database_goes_unnoticed(own, server, method):
         assert Schedule.select().count() == (method == "POST")
 
 
+def test_a_restart_of_the_database_does_not_make_the_system_unready(own, server):
+    assert own.get("/schedules").status_code == 200
+    server.stop()
+    server.start()
+
+    checks = own.bare.get("/readyz").json["checks"]
+
+    assert checks["database"]["status"] == "ok"
+
+
 @pytest.fixture(params=["sqlite", "postgres"])
 def lacking(request, tmp_path, valkey):
     """A client of an application whose database has no tables."""

@@ -8,7 +8,7 @@ import pytest
 from clients import DOCUMENTED
 from factories import MINUTE, NOON, make_run, make_schedule
 
-from shared import clock, retention
+from shared import clock, reference, retention
 from shared.models import AuditEvent, Run, Schedule
 from shared.states import COMPLETED, SKIPPED, Trigger
 
@@ -644,6 +644,20 @@ def test_a_change_that_fails_leaves_no_record(operator, schedule_id, monkeypatch
     assert response.status_code == 500
     assert AuditEvent.select().count() == before
     assert Schedule.get_by_id(schedule_id).name == DOCUMENTED["name"]
+
+
+@pytest.mark.parametrize("hours", [2, -2])
+def test_a_host_whose_clock_is_off_saves_by_the_database_s(
+    operator, schedule_id, monkeypatch, hours
+):
+    monkeypatch.setattr(clock, "now", lambda: NOON + timedelta(hours=hours))
+    monkeypatch.setattr(reference, "ahead", lambda clock: timedelta(hours=-hours))
+
+    edited = operator.patch(f"/schedules/{schedule_id}", {"cronExpression": "*/5 * * * *"}).json
+    run_id = operator.post(f"/schedules/{schedule_id}/trigger").json["runId"]
+
+    assert edited["nextRunAt"] == "2026-11-22T12:05:00Z"
+    assert operator.get(f"/runs/{run_id}").json["queuedAt"] == "2026-11-22T12:00:00Z"
 
 
 def test_time_goes_on_from_when_it_was_saved(operator, schedule_id, monkeypatch):

@@ -86,6 +86,12 @@ def checked(system: BreakableSystem, outside: Outside, orders: Orders) -> Callab
 
 
 @pytest.fixture
+def long_leases(system: BreakableSystem) -> None:
+    """Leases so long that nobody loses one, however busy the machine is that tests this."""
+    system.environ["AGENT_MANAGER_RUN_LEASE"] = "20"
+
+
+@pytest.fixture
 def fake_clock(tmp_path: Path) -> FakeClock:
     """A clock to be set: `system.start("worker", environ=fake_clock.environ)`, `.shift(7200)`."""
     return FakeClock(tmp_path)

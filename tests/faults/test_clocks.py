@@ -10,7 +10,7 @@ from faketime import FakeClock
 from shared import clock
 from shared.tally import Count
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("long_leases")]
 
 HOUR = timedelta(hours=1)
 

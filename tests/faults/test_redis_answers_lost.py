@@ -8,6 +8,9 @@ from shared import messages
 from shared.tally import Count
 
 
+pytestmark = pytest.mark.usefixtures("long_leases")
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("command", ["LLEN", "RPUSH", "BLMOVE", "EVALSHA"])
 def test_whatever_answer_is_lost_each_run_is_made_once(

@@ -8,6 +8,8 @@ from waiting import wait_until
 
 from shared import messages
 
+pytestmark = pytest.mark.usefixtures("long_leases")
+
 # Bytes that it may hold; 0 is no limit.
 ROOM_FOR_NOTHING, ROOM = 1, 0
 

@@ -8,6 +8,8 @@ from waiting import wait_until
 from shared import messages
 from shared.tally import Count
 
+pytestmark = pytest.mark.usefixtures("long_leases")
+
 QUEUE = f"{messages.NAMESPACE}:{messages.RUNS_QUEUE}"
 
 

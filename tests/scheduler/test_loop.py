@@ -10,7 +10,7 @@ from peewee import OperationalError
 from scheduler import loop
 from scheduler.loop import Scheduler
 from scheduler.tick import Ticked
-from shared import clock, messages, tally
+from shared import clock, messages, reference, tally
 from shared.ids import uuid7
 from shared.models import Run, Tally
 from shared.models import Scheduler as SchedulerRow
@@ -45,6 +45,31 @@ def test_what_is_due_is_recorded_and_sent_in_one_go(scheduler, settings):
     assert Run.select().where(Run.dispatches > 0).count() == 1
     with messages.publisher(settings.redis_url) as client:
         assert messages.waiting(client) == 1
+
+
+def test_without_the_database_s_clock_nothing_is_done_by_this_host_s(
+    scheduler, monkeypatch, caplog
+):
+    make_schedule(next_run_at=clock.now())
+
+    class Stop:
+        looks = 0
+
+        def is_set(self):
+            return self.looks == 3
+
+        def wait(self, seconds):
+            self.looks += 1
+
+    def away(clock):
+        raise OperationalError("gone")
+
+    monkeypatch.setattr(reference, "ahead", away)
+
+    scheduler.run(Stop())
+
+    assert Run.select().count() == 0
+    assert caplog.text.count("cannot ask the database for the time") == 1
 
 
 def test_what_a_tick_cannot_send_itself_is_dispatched_at_once(scheduler):

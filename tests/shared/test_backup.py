@@ -112,6 +112,18 @@ def test_the_database_does_not_become_its_own_backup(original, file):
     assert Run.select().count() == 0
 
 
+@pytest.mark.parametrize("end", ["-wal", "-shm"])
+def test_what_belongs_to_the_database_is_not_replaced(original, end):
+    beside = original.with_name(original.name + end)
+    beside.touch()
+    before = beside.read_bytes()
+
+    with pytest.raises(BackupFailed, match="belongs to a database"):
+        write(original, beside, overwrite=True)
+
+    assert beside.read_bytes() == before
+
+
 def test_a_database_in_use_is_not_replaced(original, file):
     write(original, file)
 

@@ -1,15 +1,18 @@
 """Which queued runs go, in which order, and what becomes of those that could not be sent."""
 
 import re
+import sqlite3
 from collections import Counter
+from contextlib import closing
 from datetime import timedelta
 
 import dramatiq
 import pytest
 import redis
 from factories import LEASE, MINUTE, NOON, make_agent, make_run, make_worker, status_of
+from peewee import OperationalError
 
-from shared import db, lines, messages, runs, tally
+from shared import db, dispatch, lines, messages, runs, tally
 from shared.attempts import Lease, Outcome
 from shared.dispatch import Dispatcher
 from shared.models import Run, Worker
@@ -204,6 +207,42 @@ def test_a_run_is_sent_at_once_though_others_wait_for_a_place_of_their_agent(dis
     dispatcher.at_once(mine.id, NOON)
 
     assert sent(client) == [mine.id.hex]
+
+
+def test_a_run_is_not_sent_at_once_past_others_of_its_agent_that_wait_for_a_place(
+    dispatcher, client
+):
+    make_agent("narrow", max_concurrency=1)
+    make_waiting("narrow", priority=0)
+    mine = make_waiting("narrow", priority=9)
+
+    dispatcher.at_once(mine.id, NOON)
+
+    assert sent(client) == []
+
+
+def test_a_run_of_an_agent_that_has_a_place_and_no_other_run_is_sent_at_once(dispatcher, client):
+    make_agent("narrow", max_concurrency=1)
+    mine = make_waiting("narrow")
+
+    dispatcher.at_once(mine.id, NOON)
+
+    assert sent(client) == [mine.id.hex]
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+def test_sending_at_once_waits_only_a_second_for_others_that_write(
+    dispatcher, database, monkeypatch
+):
+    monkeypatch.setattr(dispatch, "_HURRY", timedelta(milliseconds=10))
+    mine = make_waiting()
+
+    with closing(sqlite3.connect(database.database, isolation_level=None)) as somebody:
+        somebody.execute("BEGIN IMMEDIATE")
+        with pytest.raises(OperationalError, match="locked"):
+            dispatcher.at_once(mine.id, NOON)
+
+    assert db.execute("PRAGMA busy_timeout").fetchone() == (database.timeout * 1000,)
 
 
 def test_sending_at_once_never_fails_because_of_redis(make_dispatcher, caplog):

@@ -1,6 +1,6 @@
 """Identifiers."""
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from uuid import RFC_4122, UUID
 
 from factories import NOON
@@ -39,3 +39,7 @@ def test_the_least_of_an_instant_comes_before_its_ids_and_after_all_earlier_ones
     earlier = uuid7_hex(NOON - timedelta(milliseconds=1))
 
     assert earlier < least_hex(NOON) < uuid7_hex(NOON)
+
+
+def test_none_was_made_before_1970():
+    assert UUID(least_hex(datetime(1926, 11, 22, tzinfo=UTC))).int == 0

@@ -86,6 +86,14 @@ def test_what_was_made_long_ago_and_ended_just_now_stays():
     assert left() == [long_run.id]
 
 
+def test_for_a_hundred_years_is_for_ever_as_well():
+    ancient = make_old(at=NOON - 5000 * DAY)
+
+    assert prune(days=36_500) == 0
+
+    assert left() == [ancient.id]
+
+
 def test_for_zero_days_means_for_ever():
     ancient = make_old(at=NOON - 5000 * DAY)
 

@@ -11,11 +11,12 @@ from statements import counted
 from waiting import wait_until
 
 from shared import clock, events, failpoints, runs, tally
-from shared.models import RunEvent
+from shared.models import Run, RunEvent
 from shared.processes import Alive
 from shared.settings import Settings
 from shared.states import CANCELLED, COMPLETED, FAILED, QUEUED, RUNNING
 from shared.tally import Count
+from worker import recorder
 from worker.agents.protocol import AgentError, Result, Stopped
 from worker.agents.stop import StopReason
 from worker.heartbeat import Heartbeat
@@ -497,6 +498,49 @@ def test_what_a_result_says_of_usage_is_taken_as_far_as_it_can_be_true(execute, 
     assert after.metadata == {"text": "a\ufffdb\ufffd"}
 
 
+@pytest.mark.parametrize(
+    ("cost", "recorded"),
+    [
+        ("0.0000014", "0.000001"),
+        ("1E-99999", "0"),
+        ("99999998.9999999", "99999999"),
+        ("99999999.9999999", None),
+        ("Infinity", None),
+        ("-1", None),
+    ],
+)
+def test_a_cost_that_cannot_be_kept_does_not_cost_the_run_its_result(
+    execute, agent, cost, recorded
+):
+    run = make_run()
+    agent.does = lambda message, context: Result(content="done", cost_usd=Decimal(cost))
+
+    execute(run.id)
+
+    after = runs.get(run.id)
+    assert (after.status, after.content) == (COMPLETED, "done")
+    assert after.cost_usd == (None if recorded is None else Decimal(recorded))
+
+
+def test_what_fails_for_long_while_the_database_answers_is_left_to_the_reaper(
+    execute, agent, monkeypatch, caplog
+):
+    run = make_run()
+    monkeypatch.setattr(recorder, "_GIVE_UP_AFTER_SECONDS", 0)
+
+    def refuse(outcomes, *, now):
+        raise OperationalError("the row is too long")
+
+    monkeypatch.setattr(runs, "finish", refuse)
+
+    execute(run.id)
+
+    assert runs.get(run.id).status is RUNNING
+    assert (
+        f"run {run.id} left to the reaper" in caplog.text or "could not be recorded" in caplog.text
+    )
+
+
 def test_events_that_could_not_be_written_are_written_later(execute, agent, monkeypatch):
     run = make_run()
     append = events.append
@@ -563,6 +607,42 @@ def test_as_many_are_taken_as_there_are_threads(runner, agent, in_thread):
     assert (room, runner.room(0)) == (SETTINGS.worker_threads, 0)
     proceed.set()
     wait_until(lambda: runner.room(10) == SETTINGS.worker_threads)
+
+
+def test_while_nothing_can_be_recorded_no_more_is_taken_than_as_much_again(
+    runner, agent, monkeypatch
+):
+    waits = threading.Event()
+    finish = runs.finish
+    monkeypatch.setattr(runs, "finish", lambda *of, **how: waits.wait(10) and finish(*of, **how))
+    taken = []
+
+    while room := runner.room(0):
+        for run_id in runner.take([make_run().id for _ in range(room)]):
+            taken.append(run_id)
+            runner.execute(run_id)
+
+    assert len(taken) == 2 * SETTINGS.worker_threads
+    waits.set()
+    wait_until(lambda: runner.room(10) == SETTINGS.worker_threads)
+
+
+def test_a_run_that_was_lost_before_it_was_begun_with_and_comes_again_is_executed_once(
+    runner, heartbeat, agent
+):
+    run = make_run()
+    began = []
+    agent.does = lambda message, context: began.append(context.attempt) or Result(content="")
+    (lost,) = runner.take([run.id])
+    Run.update(status=QUEUED, leased_by=None, lease_until=None).execute()
+    (taken,) = runner.take([run.id])
+
+    for run_id in (lost, taken):
+        runner.execute(run_id)
+
+    wait_until(lambda: not heartbeat.holding())
+    assert began == [2]
+    assert runner.room(0) == SETTINGS.worker_threads
 
 
 def test_what_was_delivered_before_or_twice_is_not_taken_again_and_counted(runner):
