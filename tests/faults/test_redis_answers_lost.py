@@ -7,7 +7,6 @@ from waiting import wait_until
 from shared import messages
 from shared.tally import Count
 
-
 pytestmark = pytest.mark.usefixtures("long_leases")
 
 
