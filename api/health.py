@@ -1,18 +1,16 @@
 """/healthz: is this process alive? /readyz: does the whole system do its job?"""
 
-from contextlib import suppress
 from typing import Any
 
 from flask import Response
 from flask.views import MethodView
 
-from api import work
 from api.blueprint import Blueprint, View
 from api.figures import FIGURES
 from api.rendering import answer
 from api.schemas.health import AliveSchema, ReadySchema
 from api.services import services
-from shared import clock, db, health
+from shared import clock, health
 from shared.findings import FAIL
 from shared.states import Role
 from shared.vitals import Pulse
@@ -62,8 +60,6 @@ class Ready(MethodView):
         API itself works without Redis, schedulers and workers, so do not take it out of service for
         them. `vitals` are the figures of `/metrics` that take no counting.
         """
-        with suppress(*db.UNREACHABLE):  # What is wrong is about to be found.
-            work.connect()
         findings, pulse = health.readiness(services().redis, clock.now)
         failed = any(each.status is FAIL for each in findings)
         checks = {each.name: {"status": each.status, "says": each.says} for each in findings}

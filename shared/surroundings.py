@@ -23,12 +23,28 @@ def database() -> Finding:
         # Looking must not make the file.
         return Finding(name, FAIL, "There is no database yet.", "Make it: agent-manager migrate")
     try:
-        with db.connection():
-            db.execute("SELECT 1")
+        _ask()
     except (PeeweeException, MaxConnectionsExceeded) as error:
         cure = "Start it, or mend DATABASE_URL."
         return Finding(name, FAIL, "The database cannot be used.", cure, _first_line(error))
     return Finding(name, OK, f"{'SQLite' if db.is_sqlite() else 'PostgreSQL'} answers.")
+
+
+def _ask() -> None:
+    kept = not db.proxy.is_closed()
+    try:
+        _ask_once()
+    except db.UNREACHABLE:
+        if not kept:
+            raise
+        # The connection that this thread has kept may be all that is broken.
+        db.proxy.close()
+        _ask_once()
+
+
+def _ask_once() -> None:
+    with db.connection():
+        db.execute("SELECT 1")
 
 
 def migrated() -> Finding:

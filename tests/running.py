@@ -1,5 +1,6 @@
 """`agent-manager up` as a process that tests start, read, and stop."""
 
+import random
 import re
 import signal
 import socket
@@ -31,10 +32,11 @@ def agent_manager(*words: object, **environ: str) -> "subprocess.CompletedProces
 
 
 def free_port() -> int:
-    """A port that nobody listens on."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port: int = listener.getsockname()[1]
-    return port
+    """A port that nobody listens on, of those that no system gives to a client meanwhile."""
+    while True:
+        port = random.randrange(20_000, 32_000)
+        with suppress(OSError), socket.create_server(("0.0.0.0", port)):
+            return port
 
 
 class Up:
