@@ -83,13 +83,16 @@ class Completion(BasePlugin):
         self, path: str | None = None, operations: dict[str, Any] | None = None, **_: Any
     ) -> None:
         """Complete the operations on *path*."""
-        if path is None or operations is None or not path.startswith(PREFIX):
+        if path is None or operations is None:
+            return
+        for operation in operations.values():
+            # Smorest's word on errors, which are none of its own.
+            operation.get("responses", {}).pop("default", None)
+        if not path.startswith(PREFIX):
             return
         for method, operation in operations.items():
             body, named = "requestBody" in operation, "{" in path
             changes = method in {"put", "patch", "delete"} and "/tokens" not in path
-            # Smorest's word on errors, which are none of its own.
-            operation.get("responses", {}).pop("default", None)
             statuses = {401, 403, 503}
             statuses |= {404} if named else set()
             statuses |= {400, 413, 415, 422} if body else set()

@@ -8,7 +8,7 @@ from http import HTTPStatus
 from flask import Flask, Response, request
 from peewee import ProgrammingError
 from playhouse.pool import MaxConnectionsExceeded
-from werkzeug.exceptions import HTTPException
+from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
 from werkzeug.exceptions import NotFound as NotFoundHere
 
 from api.services import services
@@ -85,6 +85,8 @@ def _http(error: HTTPException) -> Response:
     says = error.description or ""
     if type(error) is NotFoundHere:
         says = f"There is nothing at {request.path[:200]}; /api/v1/docs shows what there is."
+    if type(error) is RequestEntityTooLarge:
+        says = f"The request is too large; {request.max_content_length:,} bytes are the limit."
     response = problem(error.code or 500, says)
     for name, value in error.get_headers():
         if name != "Content-Type":

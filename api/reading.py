@@ -10,6 +10,7 @@ from urllib.parse import parse_qsl
 
 from flask import request
 from marshmallow import Schema, ValidationError, fields
+from werkzeug.exceptions import RequestEntityTooLarge
 
 from api.problems import Unreadable, UnsupportedMediaType
 from api.schemas.pages import ListQuerySchema
@@ -26,7 +27,7 @@ _UNSTORABLE = re.compile("[\0\ud800-\udfff]")
 
 def body(schema: Schema, *, optional: bool = False) -> Any:
     """What *schema* makes of the body. Raises `Invalid`, naming each field that is wrong."""
-    raw = request.get_data()
+    raw = _raw()
     if not raw and optional:
         return _loaded(schema, {})
     if request.mimetype != "application/json":
@@ -57,18 +58,28 @@ def idempotency_key() -> IdempotencyKey | None:
     key = request.headers.get(HEADER)
     if key is None:
         return None
-    return IdempotencyKey.of(
-        key, request.method.encode(), request.path.encode(), request.get_data()
-    )
+    return IdempotencyKey.of(key, request.method.encode(), request.path.encode(), _raw())
 
 
 def if_match() -> int | None:
-    """The version that the request insists on; -1, which no row has, if it is none of ours."""
+    """The version that the request insists on. Raises `Invalid` if it is no tag of ours."""
     header = request.headers.get("If-Match")
     if header is None or header.strip() == "*":
         return None
     tag = header.strip().removeprefix("W/").strip('"')
-    return int(tag) if tag.isascii() and tag.isdigit() and len(tag) < 10 else -1
+    if not (tag.isascii() and tag.isdigit() and len(tag) < 10):
+        raise Invalid({"If-Match": ['Send one ETag as an answer had it, such as "3".']})
+    return int(tag)
+
+
+def _raw() -> bytes:
+    """The body. Raises `RequestEntityTooLarge`."""
+    raw = request.get_data()
+    most = request.max_content_length
+    # Of one that comes in chunks nobody knows how much would follow.
+    if request.content_length is None and most is not None and len(raw) >= most:
+        raise RequestEntityTooLarge
+    return raw
 
 
 def _loaded(schema: Schema, value: Any) -> Any:

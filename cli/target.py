@@ -26,16 +26,19 @@ def settings(data_dir: Path | None) -> Settings:
 
     Raises `ClickException` if there has been no `up` in *data_dir*.
     """
-    environ = environment()
-    if data_dir is None and not environ.get("DATABASE_URL"):
-        data_dir = DEFAULT if _has_been_used(DEFAULT) else None
+    environ = {name: value for name, value in environment().items() if value}
     if data_dir is None:
-        return load(environ)
+        if environ.get("DATABASE_URL") or not _has_been_used(DEFAULT):
+            return load(environ)
+        return load(_urls(DEFAULT) | environ)
     if not _has_been_used(data_dir):
         raise click.ClickException(f"There has been no `agent-manager up` in {data_dir}.")
+    return load(environ | _urls(data_dir))
+
+
+def _urls(data_dir: Path) -> dict[str, str]:
     data = DataDirectory(data_dir.absolute())
-    urls = {"DATABASE_URL": data.database_url, "REDIS_URL": data.redis_url}
-    return load(urls | {name: value for name, value in environ.items() if value})
+    return {"DATABASE_URL": data.database_url, "REDIS_URL": data.redis_url}
 
 
 def _has_been_used(data_dir: Path) -> bool:

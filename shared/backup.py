@@ -51,7 +51,7 @@ def _check_place(database: Path, file: Path, overwrite: bool) -> None:
     log = file.with_name(f"{file.name}-wal")
     if log.exists():
         # SQLite would mix what is in there with the copy.
-        raise BackupFailed(f"{file} is, or was, a database in use: there is a {log.name}.")
+        raise BackupFailed(f"{file} is, or was, a database in use: beside it is {log.name}.")
     if not file.exists():
         return
     if file.name in {f"{database.name}{end}" for end in ("-wal", "-shm")}:

@@ -57,9 +57,12 @@ class _Lines(QueueHandler):
 
 
 def _find_out_no_more_than_is_said() -> None:
-    """See https://docs.python.org/3/howto/logging.html#optimization."""
+    """See https://docs.python.org/3/howto/logging.html#optimization.
+
+    gunicorn's own lines name the process.
+    """
     logging._srcfile = None
-    logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
+    logging.logThreads = logging.logMultiprocessing = False
 
 
 class Trouble:

@@ -1,6 +1,7 @@
 """Hostile requests: each is refused with a problem that names the field, and none is our fault."""
 
 import json
+from io import BytesIO
 from uuid import uuid4
 
 import pytest
@@ -165,6 +166,23 @@ def test_a_body_beyond_the_limit_is_refused(operator, app):
 
     assert response.status_code == 413
     assert response.content_type == "application/problem+json"
+    assert "1,048,576 bytes are the limit" in response.json["detail"]
+
+
+@pytest.mark.parametrize("key", [None, "key"])
+def test_a_body_in_chunks_is_not_cut_off_at_the_limit_but_refused(operator, app, key):
+    document = json.dumps(DOCUMENTED).encode()
+    body = document + b" " * app.config["MAX_CONTENT_LENGTH"] + b"garbage"
+
+    response = operator.post(
+        "/schedules",
+        input_stream=BytesIO(body),
+        content_type="application/json",
+        environ_overrides={"wsgi.input_terminated": True},
+        headers={"Idempotency-Key": key} if key else {},
+    )
+
+    assert response.status_code == 413
 
 
 @pytest.mark.parametrize(

@@ -414,10 +414,11 @@ def test_nothing_is_changed_that_somebody_else_changed_first(operator, schedule_
 
 
 @pytest.mark.parametrize("tag", ['"x"', "", '"99999999999999999999"', '"-1"', "W/", "\xff"])
-def test_a_tag_that_was_never_ours_matches_nothing(operator, schedule_id, tag):
+def test_a_tag_that_was_never_ours_is_refused(operator, schedule_id, tag):
     response = operator.patch(f"/schedules/{schedule_id}", {}, headers={"If-Match": tag})
 
-    assert response.status_code == 412
+    assert response.status_code == 422
+    assert "ETag" in response.json["errors"]["If-Match"][0]
 
 
 def test_an_edit_that_changes_nothing_is_no_new_version(operator, schedule_id):

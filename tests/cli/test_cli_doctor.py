@@ -159,6 +159,18 @@ def test_where_a_database_is_set_the_folder_is_not_looked_at(
     assert settings.redis_url == Settings.redis_url
 
 
+def test_a_folder_that_is_named_is_looked_at_whatever_is_set(
+    up: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DATABASE_URL", f"sqlite:///{tmp_path}/other.db")
+    monkeypatch.setenv("REDIS_URL", "redis://elsewhere:6379/0")
+
+    settings = target.settings(up)
+
+    assert settings.database_url.endswith("/data/agent-manager.db")
+    assert settings.redis_url.startswith("unix://")
+
+
 def test_there_are_colours_for_a_terminal_only(up: Path) -> None:
     plain = CliRunner().invoke(main, ["doctor"])
     coloured = CliRunner().invoke(main, ["doctor"], color=True)

@@ -119,6 +119,7 @@ def test_ctrl_c_stops_everything(tmp_path):
 
         assert code == 0
         assert up.output().endswith("\nAgent Manager has stopped.\n")
+        assert "Traceback" not in up.output()
         assert len(family) >= 5
         assert gone(family)
 

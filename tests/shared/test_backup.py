@@ -130,7 +130,7 @@ def test_a_database_in_use_is_not_replaced(original, file):
     with closing(sqlite3.connect(file, isolation_level=None)) as somebody:
         somebody.execute("PRAGMA journal_mode = WAL")
         somebody.execute("DELETE FROM run")
-        with pytest.raises(BackupFailed, match=r"a database in use: there is a agents\.db-wal"):
+        with pytest.raises(BackupFailed, match=r"a database in use: beside it is agents\.db-wal"):
             write(original, file, overwrite=True)
 
 
