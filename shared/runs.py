@@ -272,11 +272,13 @@ def cancel(run_id: UUID, *, now: datetime) -> None:
     Raises `NotFound` or `RunEnded`.
     """
     running = Run.status == RUNNING
+    # Who started it may have looked at the clock later, and been quicker to write.
+    at = Case(None, [(Run.started_at > now, Run.started_at)], Run.finished_at.to_value(now))
     cancelled: int = (
         Run.update(
             status=Case(None, [(running, RUNNING.value)], CANCELLED.value),
-            finished_at=Case(None, [(running, Run.finished_at)], Run.finished_at.to_value(now)),
-            cancel_requested_at=now,
+            finished_at=Case(None, [(running, Run.finished_at)], at),
+            cancel_requested_at=at,
         )
         .where(Run.id == run_id, Run.status.in_(list(ACTIVE)))
         .execute()

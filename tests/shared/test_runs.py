@@ -357,6 +357,23 @@ def test_what_its_owner_recorded_was_not_lost():
     assert not any(map(runs.is_lost, (to_retry, done, put_back)))
 
 
+def test_a_cancel_is_never_older_than_the_start_that_came_before_it():
+    run = make_run(leased_by="worker-1", started_at=LATER)
+
+    runs.cancel(run.id, now=NOON)
+
+    assert Run.get_by_id(run.id).cancel_requested_at == LATER
+
+
+def test_a_cancel_between_attempts_is_not_older_than_the_last_of_them():
+    run = make_run(started_at=LATER)
+
+    runs.cancel(run.id, now=NOON)
+
+    after = Run.get_by_id(run.id)
+    assert (after.cancel_requested_at, after.finished_at) == (LATER, LATER)
+
+
 def test_cancelling_an_unknown_run_says_so():
     with pytest.raises(NotFound):
         runs.cancel(uuid4(), now=NOON)
