@@ -222,20 +222,25 @@ def transaction() -> Iterator[None]:
 
 @contextmanager
 def hurried(patience: timedelta) -> Iterator[None]:
-    """Within the block, wait no longer than *patience* for SQLite's lock."""
-    if not is_sqlite():
-        yield
-        return
+    """A unit of work that waits no longer than *patience* for SQLite's lock, or for PostgreSQL."""
     with connection():
-        _wait_for_lock(patience.total_seconds())
+        before = _wait_at_most(patience.total_seconds())
         try:
             yield
         finally:
-            _wait_for_lock(proxy.timeout)
+            _wait_at_most(before)
 
 
-def _wait_for_lock(seconds: float) -> None:
-    execute(f"PRAGMA busy_timeout = {round(seconds * 1000)}")
+def _wait_at_most(seconds: float | None) -> float | None:
+    """Have this thread's connection wait so long from now on; how long it did before."""
+    if not is_sqlite():
+        here = proxy.connection()
+        before: float | None = here.seconds
+        here.seconds = seconds
+        return before
+    (milliseconds,) = execute("PRAGMA busy_timeout").fetchone()
+    execute(f"PRAGMA busy_timeout = {round((seconds or 0) * 1000)}")
+    return float(milliseconds) / 1000
 
 
 def execute(sql: str, values: dict[str, Any] | None = None) -> Any:

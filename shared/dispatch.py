@@ -30,7 +30,7 @@ logger = logging.getLogger(__name__)
 _RESEND_AT_LEAST_EVERY = timedelta(minutes=5)
 # What came at the same time is on its own way; what has waited for so long has its turn first.
 _LEFT_BEHIND_AFTER = timedelta(seconds=0.1)
-# How long a request waits for others that write.
+# How long a request waits for the database, at each step.
 _HURRY = timedelta(seconds=1)
 
 
@@ -127,11 +127,12 @@ class Dispatcher:
         Never raises because of Redis: the scheduler sends what this leaves behind.
         """
         try:
-            _, room = self._look(now)
-            if room and not lines.any_since(now - _LEFT_BEHIND_AFTER):
-                with db.hurried(_HURRY), db.transaction():
-                    sendings = self._marked(lines.only(run_id, now), now)
-                self._send(sendings, now)
+            with db.hurried(_HURRY):
+                _, room = self._look(now)
+                if room and not lines.any_since(now - _LEFT_BEHIND_AFTER):
+                    with db.transaction():
+                        sendings = self._marked(lines.only(run_id, now), now)
+                    self._send(sendings, now)
         except redis.RedisError as error:
             self._trouble.begins(error)
         else:

@@ -63,6 +63,23 @@ def test_a_server_that_stands_still_is_given_up_and_another_connection_is_made(i
         assert backend() != stopped
 
 
+def test_who_is_in_a_hurry_gives_up_sooner_and_whoever_comes_next_does_not(impatient):
+    with db.connection(), db.hurried(timedelta(seconds=0.2)):
+        stopped = backend()
+        os.kill(stopped, signal.SIGSTOP)
+        try:
+            with pytest.raises(peewee.OperationalError, match=r"not answer within 0\.2 seconds"):
+                db.execute("SELECT 1")
+        finally:
+            os.kill(stopped, signal.SIGCONT)
+
+    with db.connection():
+        before = db.proxy.connection().seconds
+        with db.hurried(timedelta(seconds=0.2)):
+            db.execute("SELECT 1")
+        assert db.proxy.connection().seconds == before == 1.5
+
+
 def test_a_connection_that_the_server_ended_meanwhile_is_not_used_again(impatient, server):
     with db.connection():
         ended = backend()
