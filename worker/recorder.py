@@ -8,8 +8,9 @@ from functools import partial
 from queue import SimpleQueue
 from typing import NamedTuple, TypeVar
 
-from shared import clock, db, failpoints, reference, runs, tally
+from shared import clock, db, failpoints, reference, runs, surroundings, tally
 from shared.attempts import Lease, Outcome
+from shared.findings import OK
 from shared.log import Trouble
 from shared.states import CANCELLED, FAILED
 from shared.tally import Count
@@ -104,6 +105,7 @@ class Recorder:
             self._insist(lambda: work.reporter.write(clock.now()))
             return self._insist(partial(queue_again, work, verdict))
         except Exception:
+            # Whatever it is: it concerns this run alone.
             return _left_to_the_reaper(work.lease)
 
     def _finished(self, outcomes: Mapping[Lease, Outcome]) -> dict[Lease, str | None]:
@@ -113,6 +115,7 @@ class Recorder:
         try:
             held = self._insist(partial(_finish, outcomes))
         except Exception:
+            # Whatever it is: one of them may be all that it is about.
             if len(outcomes) == 1:
                 return {lease: _left_to_the_reaper(lease) for lease in outcomes}
             alone = (self._finished({lease: outcomes[lease]}) for lease in outcomes)
@@ -138,7 +141,7 @@ class Recorder:
             try:
                 done = write()
             except db.UNREACHABLE as error:
-                if clock.monotonic() >= give_up_at and _answers():
+                if clock.monotonic() >= give_up_at and surroundings.database().status is OK:
                     raise
                 # Should a lease run out meanwhile, the fence keeps this from being written.
                 self._in_doubt = True
@@ -179,15 +182,6 @@ def queue_again(work: Work, verdict: Verdict) -> Outcome | str | None:
 def _finish(outcomes: Mapping[Lease, Outcome]) -> set[Lease]:
     with db.connection():
         return runs.finish(outcomes, now=clock.now())
-
-
-def _answers() -> bool:
-    try:
-        with db.connection():
-            db.execute("SELECT 1")
-    except db.UNREACHABLE:
-        return False
-    return True
 
 
 def _is_lost(lease: Lease) -> bool:

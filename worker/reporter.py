@@ -53,6 +53,7 @@ class Reporter:
             except db.UNREACHABLE:
                 raise
             except Exception:
+                # What cannot be kept must not cost the run its result.
                 logger.exception("run %s: %d events dropped", self._lease.run_id, len(pending))
             with self._lock:
                 del self._pending[: len(pending)]

@@ -119,15 +119,19 @@ class Runner:
         self._ended(work, verdict)
 
     def _ended(self, work: Work, verdict: Verdict) -> None:
-        work.agent_ended = True
+        self._free_a_thread(work)
         self._recorder.record(work, verdict)
-        # The next begins while this one is recorded.
-        self._make_room(free=1)
 
     def _give_up(self, work: Work) -> None:
-        work.agent_ended = True
+        self._free_a_thread(work)
         self._let_go([work])
-        self._make_room(free=1)
+
+    def _free_a_thread(self, work: Work) -> None:
+        """Have the next run begin, while this one is recorded."""
+        work.agent_ended = True
+        with self._freed:
+            self._free += 1
+            self._freed.notify()
 
     def _leave(self, work: Work) -> None:
         """Record what came of a run whose agent ignores being stopped, and keeps its thread."""
@@ -135,11 +139,7 @@ class Runner:
         self._recorder.record(work, stopped(work.run, work.stop.reason))
 
     def _let_go(self, works: Iterable[Work]) -> None:
-        kept = self._heartbeat.let_go(work for work in works if work.agent_ended)
-        self._make_room(held=-kept)
-
-    def _make_room(self, *, free: int = 0, held: int = 0) -> None:
+        let_go = self._heartbeat.let_go(work for work in works if work.agent_ended)
         with self._freed:
-            self._free += free
-            self._held += held
+            self._held -= let_go
             self._freed.notify()
