@@ -123,7 +123,7 @@ def sound(load: Load) -> Finding:
 def busy(load: Load) -> Finding:
     """How much there is to do."""
     queued = _counted(load.queued, RUNS_COUNTED, "run")
-    running = f"{'at least ' if load.running >= RUNS_COUNTED else ''}{load.running}"
+    running = _at_least(load.running, RUNS_COUNTED, str(load.running))
     return Finding("runs", OK, f"{queued} queued, {running} running.")
 
 
@@ -147,7 +147,11 @@ def recently(pulse: Pulse, latest: Mapping[Count, datetime]) -> Iterator[Finding
 
 
 def _counted(number: int, most: int, noun: str) -> str:
-    return f"{'at least ' if number >= most else ''}{count(number, noun)}"
+    return _at_least(number, most, count(number, noun))
+
+
+def _at_least(number: int, most: int, says: str) -> str:
+    return f"at least {says}" if number >= most else says
 
 
 def _words(what: Count) -> str:

@@ -1,10 +1,12 @@
 """What an api process has counted is written down behind its answers."""
 
+from types import SimpleNamespace
+
 import pytest
 from clients import DOCUMENTED
 from peewee import OperationalError
 
-from api import bookkeeping
+from api import bookkeeping, gunicorn_conf
 from shared import clock, db, tally
 from shared.models import Tally
 from shared.tally import Count
@@ -46,6 +48,22 @@ def test_what_was_counted_is_written_down_once_in_a_while(viewer, at):
     answered(viewer)
 
     assert (first, written_down()) == (1, 2)
+
+
+def test_what_was_counted_since_is_written_down_at_the_end_of_the_process(app, viewer, at):
+    at(100.0)
+    answered(viewer)
+    tally.add(Count.RESENDS)
+    answered(viewer)
+    before = written_down()
+
+    gunicorn_conf.worker_exit(None, SimpleNamespace(wsgi=app))
+
+    assert (before, written_down()) == (0, 1)
+
+
+def test_a_process_that_ends_before_it_served_has_nothing_to_write_down():
+    gunicorn_conf.worker_exit(None, SimpleNamespace(wsgi=None))
 
 
 def test_a_process_that_counted_nothing_writes_nothing(viewer):
