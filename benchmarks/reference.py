@@ -113,11 +113,11 @@ def storm(database_url: str, redis_url: str) -> Storm:
             if due:
                 moves = [(uuid_hex(row[0]), upcoming[row[1:]]) for row in due]
                 database.record(runs, moves)
-        messages.send(client, (Sending(run[0], 0) for run in runs))
+        messages.send(client, messages.RUNS_QUEUE, (Sending(run[0], 0) for run in runs))
         if len(due) < _AT_ONCE:
             break
     seconds = perf_counter() - started
-    return Storm(messages.waiting(client), seconds, peak_mib())
+    return Storm(messages.waiting(client, messages.RUNS_QUEUE), seconds, peak_mib())
 
 
 def _after(expression: str, zone: str, at: str | datetime) -> datetime:

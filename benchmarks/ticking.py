@@ -48,7 +48,7 @@ def storm(database_url: str, redis_url: str) -> Storm:
     started = perf_counter()
     tick(NOON, dispatcher, batch=settings.tick_batch)
     seconds = perf_counter() - started
-    return Storm(messages.waiting(client), seconds, peak_mib())
+    return Storm(messages.waiting(client, messages.RUNS_QUEUE), seconds, peak_mib())
 
 
 def idle(database_url: str, redis_url: str) -> Idle:

@@ -302,6 +302,13 @@ def among(column: str, name: str) -> str:
     return f"{column} = ANY(ARRAY(SELECT CAST(value AS uuid) FROM {elements}))"
 
 
+def holds(column: str, name: str) -> str:
+    """The condition that the JSON array in *column* holds the text `:name`."""
+    if is_sqlite():
+        return f"EXISTS (SELECT 1 FROM json_each({column}) WHERE value = :{name})"
+    return f"{column} @> jsonb_build_array(CAST(:{name} AS text))"
+
+
 def locking(clause: str) -> str:
     """*clause* (such as `FOR UPDATE SKIP LOCKED`) where rows are locked one by one.
 

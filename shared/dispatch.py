@@ -12,16 +12,17 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from operator import itemgetter
+from typing import Protocol
 from uuid import UUID
 
 import redis
 
-from shared import db, lines, messages, processes, tally
+from shared import db, messages, places, processes, run_lines, tally
 from shared.db import stamp
 from shared.log import Trouble
-from shared.messages import Sending
+from shared.messages import Chosen, Sending
+from shared.run_lines import RunLines
 from shared.tally import Count
-from shared.turns import Turns
 from shared.window import Window
 
 logger = logging.getLogger(__name__)
@@ -32,6 +33,18 @@ _RESEND_AT_LEAST_EVERY = timedelta(minutes=5)
 _LEFT_BEHIND_AFTER = timedelta(seconds=0.1)
 # How long a request waits for the database, at each step.
 _HURRY = timedelta(seconds=1)
+
+
+class Lines(Protocol):
+    """Where the runs of one queue wait."""
+
+    queue: str
+
+    def choose(self, now: datetime, room: int, *, again_at: str) -> Chosen:
+        """The runs that go at *now*, at most *room* of them, in order; in a transaction.
+
+        Those that it marks as sent are sent again at *again_at* if nobody claims them.
+        """
 
 
 class Outgoing:
@@ -60,14 +73,24 @@ class Outgoing:
 
 
 class Dispatcher:
-    """Sends queued runs, as many as there is room for."""
+    """Sends the queued runs of one queue, as many as there is room for.
 
-    def __init__(self, client: redis.Redis, *, window: int, resend_after: timedelta) -> None:
+    By default of that in which the runs of schedules and requests wait.
+    """
+
+    def __init__(
+        self,
+        client: redis.Redis,
+        *,
+        window: int,
+        resend_after: timedelta,
+        lines: Lines | None = None,
+    ) -> None:
         self._client = client
+        self._lines = lines or RunLines()
         self._window = Window(window)
         self._resend_after = resend_after
         self._latest_resend = max(resend_after, _RESEND_AT_LEAST_EVERY)
-        self._turns = Turns()
         self._trouble = Trouble(logger, "send runs at once (a scheduler sends them)")
         # Whether the last dispatch left runs behind for want of a place of their agent's.
         self._held_back = False
@@ -84,17 +107,21 @@ class Dispatcher:
         self.left_behind = False
         waiting, room = self._look(now)
         sendings: list[Sending] = []
+        chosen = Chosen()
         own: list[Sending] = []
-        self._held_back = False
         if room:
             with db.transaction():
-                sendings = lines.unclaimed(now, room, within=self._latest_resend)
+                queue, within = self._lines.queue, self._latest_resend
+                sendings = places.unclaimed(queue, now, room, within=within)
                 if len(sendings) < room:
-                    sendings += self._chosen(now, room - len(sendings))
-                own = self._marked(sendings, now)
+                    again_at = stamp(now + self._resend_after)
+                    chosen = self._lines.choose(now, room - len(sendings), again_at=again_at)
+                own = self._marked([*sendings, *chosen.unsent], now) + chosen.marked
             self._send(own, now)
+        self._held_back = chosen.held_back
         # What another dispatch was quicker to mark has filled the room all the same.
-        self._window.looked(waiting=waiting, full=len(sendings) >= room)
+        filled = len(sendings) + len(chosen.unsent) + len(chosen.marked)
+        self._window.looked(waiting=waiting, full=filled >= room)
         return len(own)
 
     def next_look(self, interval: timedelta) -> timedelta:
@@ -129,9 +156,9 @@ class Dispatcher:
         try:
             with db.hurried(_HURRY):
                 _, room = self._look(now)
-                if room and not lines.any_since(now - _LEFT_BEHIND_AFTER):
+                if room and not run_lines.any_since(now - _LEFT_BEHIND_AFTER):
                     with db.transaction():
-                        sendings = self._marked(lines.only(run_id, now), now)
+                        sendings = self._marked(run_lines.only(run_id, now), now)
                     self._send(sendings, now)
         except redis.RedisError as error:
             self._trouble.begins(error)
@@ -141,27 +168,11 @@ class Dispatcher:
     def _look(self, now: datetime) -> tuple[int, int]:
         """How many messages wait to be fetched, and how many more may be sent."""
         self._away = True
-        waiting = messages.waiting(self._client)
+        waiting = messages.waiting(self._client, self._lines.queue)
         self._away = False
         with db.connection():
-            free_threads = processes.free_threads(now)
+            free_threads = processes.free_threads(self._lines.queue, now)
         return waiting, self._window.room(waiting=waiting, free_threads=free_threads)
-
-    def _chosen(self, now: datetime, room: int) -> list[Sending]:
-        heads = lines.heads()
-        most = {each.agent_id: each.most for each in heads if each.most is not None}
-        # An agent that somebody else has locked is left to the next dispatch, which is soon.
-        passed_by = most.keys() - lines.locked(most)
-        self._held_back = bool(passed_by)
-        heads = [each for each in heads if each.agent_id not in passed_by]
-        if not heads:
-            return []
-        under_way = lines.under_way()
-        ready = lines.ready(heads, now, at_most=room)
-        chosen = self._turns.choose(ready, room, under_way=under_way, most=most)
-        limited = (line for line in ready if line.agent_id in most)
-        self._held_back |= any(line.gone < len(line.runs) for line in limited)
-        return [Sending(run_id, 0) for run_id in chosen]
 
     def _marked(self, sendings: Iterable[Sending], now: datetime) -> list[Sending]:
         """Mark *sendings* as sent; those that nobody else had marked, claimed or cancelled."""
@@ -185,7 +196,7 @@ class Dispatcher:
 
     def _send(self, sendings: list[Sending], now: datetime) -> None:
         try:
-            messages.send(self._client, sendings)
+            messages.send(self._client, self._lines.queue, sendings)
         except redis.RedisError:
             self._away = True
             tally.add(Count.FAILED_SENDS, len(sendings))

@@ -8,6 +8,8 @@ import json
 import secrets
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import cache
 from typing import Any, NamedTuple
 from uuid import UUID
 
@@ -22,20 +24,6 @@ NAMESPACE = "agent-manager"
 
 # One message, encoded once; each run's is a copy with its own ids in it.
 _RUN, _MESSAGE = "{run}", "{message}"
-_TEMPLATE = (
-    Message(
-        queue_name=RUNS_QUEUE,
-        actor_name=EXECUTE_RUN,
-        args=(_RUN,),
-        kwargs={},
-        options={"redis_message_id": _MESSAGE},
-        message_id=_MESSAGE,
-        message_timestamp=0,
-    )
-    .encode()
-    .decode()
-)
-
 
 # Longer than any message of ours.
 _LONGEST = 1024
@@ -49,6 +37,16 @@ class Sending(NamedTuple):
     dispatches: int
 
 
+@dataclass
+class Chosen:
+    """Runs to be sent: those to be marked as sent before, and those that are marked already."""
+
+    unsent: list[Sending] = field(default_factory=list)
+    marked: list[Sending] = field(default_factory=list)
+    #: Whether runs wait for a place that somebody may soon have.
+    held_back: bool = False
+
+
 def publisher(url: str) -> redis.Redis:
     """A client to send with: it gives up after a second and never sends twice by itself."""
     return redis.Redis.from_url(
@@ -56,39 +54,41 @@ def publisher(url: str) -> redis.Redis:
     )
 
 
-def waiting(client: redis.Redis) -> int:
-    """How many messages wait in Redis for a worker to fetch them."""
+def waiting(client: redis.Redis, queue: str) -> int:
+    """How many messages wait in Redis for a worker of *queue* to fetch them."""
+    key = _key(queue)
     with reconnecting(client), client.pipeline(transaction=False) as pipeline:
         # This removes nothing, but what became a replica refuses it: nobody fetches from there.
-        pipeline.ltrim(_queue_key(), 0, -1)
-        pipeline.llen(_queue_key())
+        pipeline.ltrim(key, 0, -1)
+        pipeline.llen(key)
         length: int = pipeline.execute()[-1]
     return length
 
 
-def send(client: redis.Redis, sendings: Iterable[Sending]) -> None:
-    """Put a message for each run at the end of the queue, in order, in one round trip: all or none.
+def send(client: redis.Redis, queue: str, sendings: Iterable[Sending]) -> None:
+    """Put a message for each run at the end of *queue*, in order, in one round trip: all or none.
 
     The layout is that of Dramatiq's Redis broker: a list of message ids, and a hash from message
     id to message.
     """
     # An id is never used again: whoever is done with one message must not delete the next.
     mark = secrets.token_hex(4)
+    key, template = _key(queue), _template(queue)
     bodies: dict[Any, Any] = {}
     for sending in sendings:
         message_id = f"{sending.run_id}.{mark}"
-        body = _TEMPLATE.replace(_MESSAGE, message_id).replace(_RUN, sending.run_id)
+        body = template.replace(_MESSAGE, message_id).replace(_RUN, sending.run_id)
         bodies[message_id] = body
     if not bodies:
         return
     with reconnecting(client), client.pipeline() as pipeline:
-        pipeline.hset(f"{_queue_key()}.msgs", mapping=bodies)
-        pipeline.rpush(_queue_key(), *bodies)
+        pipeline.hset(f"{key}.msgs", mapping=bodies)
+        pipeline.rpush(key, *bodies)
         pipeline.execute()
 
 
-def read(body: bytes) -> Message[Any] | None:
-    """The message that *body* holds, whatever more it says. None: it is none of ours."""
+def read(body: bytes, queue: str) -> Message[Any] | None:
+    """The message that *body*, fetched from *queue*, holds. None: it is none of ours."""
     if len(body) > _LONGEST:
         return None
     try:
@@ -100,8 +100,12 @@ def read(body: bytes) -> Message[Any] | None:
             return None
     except (ValueError, TypeError, LookupError, AttributeError, RecursionError):
         return None
+    return _message(queue, run_id, message_id)
+
+
+def _message(queue: str, run_id: str, message_id: str) -> Message[Any]:
     return Message(
-        queue_name=RUNS_QUEUE,
+        queue_name=queue,
         actor_name=EXECUTE_RUN,
         args=(run_id,),
         kwargs={},
@@ -110,6 +114,11 @@ def read(body: bytes) -> Message[Any] | None:
         message_id=message_id,
         message_timestamp=0,
     )
+
+
+@cache
+def _template(queue: str) -> str:
+    return _message(queue, _RUN, _MESSAGE).encode().decode()
 
 
 @contextmanager
@@ -125,5 +134,5 @@ def reconnecting(client: redis.Redis) -> Iterator[None]:
         raise
 
 
-def _queue_key() -> str:
-    return f"{NAMESPACE}:{RUNS_QUEUE}"
+def _key(queue: str) -> str:
+    return f"{NAMESPACE}:{queue}"

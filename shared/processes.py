@@ -97,17 +97,19 @@ def live_workers(now: datetime) -> list[LiveWorker]:
     return found
 
 
-def free_threads(now: datetime) -> int:
-    """How many more runs the workers that are alive could hold; less than none, if some died."""
+def free_threads(queue: str, now: datetime) -> int:
+    """How many more runs the live workers of *queue* could hold; less than none, if some died."""
     (free,) = db.execute(
         f"""
         SELECT (
-          SELECT COALESCE(SUM(COALESCE(threads_alive, threads)), 0) FROM worker WHERE {_ALIVE}
+          SELECT COALESCE(SUM(COALESCE(threads_alive, threads)), 0)
+          FROM worker WHERE {_ALIVE} AND {db.holds("queues", "queue")}
         ) - (
-          SELECT COUNT(*) FROM run {db.indexed_by("run_leased")} WHERE status = 'RUNNING'
+          SELECT COUNT(*) FROM run {db.indexed_by("run_leased")}
+          WHERE status = 'RUNNING' AND queue = :queue
         )
         """,
-        _at(now),
+        {**_at(now), "queue": queue},
     ).fetchone()
     return int(free)
 

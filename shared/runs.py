@@ -14,6 +14,7 @@ from shared import db, events, policy
 from shared.attempts import Claimed, Held, Lease, Leased, Outcome, failure
 from shared.db import stamp
 from shared.errors import Conflict, NotFound
+from shared.messages import RUNS_QUEUE
 from shared.models import Run, RunEvent
 from shared.states import (
     ACTIVE,
@@ -49,7 +50,7 @@ def get(run_id: UUID) -> Run:
 _CLAIM = """
     UPDATE run SET status = 'RUNNING', attempt = attempt + 1, worker_id = :worker,
       leased_by = :worker, lease_until = :lease_until, started_at = :now
-    WHERE {is_one} AND {status} = 'QUEUED' AND dispatches > 0
+    WHERE {is_one} AND {status} = 'QUEUED' AND queue = :queue AND dispatches > 0
       AND attempt - uncounted < max_attempts
     RETURNING {columns}, CASE WHEN schedule_id IS NOT NULL THEN ({previous_success}) END
 """
@@ -88,9 +89,16 @@ _NEVER = stamp(datetime.max.replace(tzinfo=UTC))
 
 
 def claim(
-    run_ids: Collection[UUID], worker: str, *, lease: timedelta, now: datetime
+    run_ids: Collection[UUID],
+    worker: str,
+    *,
+    lease: timedelta,
+    now: datetime,
+    queue: str = RUNS_QUEUE,
 ) -> list[Claimed]:
-    """Take queued runs for *worker*: those of *run_ids* that are to be had; the others never are.
+    """Take runs for *worker* of *queue*: those of *run_ids* that are to be had.
+
+    The others never are.
 
     Only what has been dispatched since it was last queued can be taken, so that a message that
     was delivered late or twice cannot get around what dispatch decides: neither its time, for which
@@ -106,6 +114,7 @@ def claim(
         ),
         {
             "ids": _ids(run_ids),
+            "queue": queue,
             "worker": worker,
             "lease_until": stamp(now + lease),
             "now": stamp(now),

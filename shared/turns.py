@@ -1,10 +1,10 @@
 """Whose turn it is, of the runs that wait: no clock, no database.
 
-Runs wait in lines, one for each agent and priority, in which who came first goes first. Nine places
-in ten go to the highest priority, and among equals to the agent with the fewest runs under way
-(max-min fairness), then to the one whose last turn is longest ago, so that nothing waits behind
-other agents' long queues. Every tenth goes by the latter alone, so that no priority, however low,
-waits for ever.
+Runs wait in lines, in which who came first goes first, and each line takes the places of somebody:
+of an agent, or of a batch. Nine places in ten go to the highest priority, and among equals to who
+has the fewest runs under way (max-min fairness), then to who had the last turn longest ago, so that
+nothing waits behind the long queues of others. Every tenth goes by the latter alone, so that no
+priority, however low, waits for ever.
 """
 
 import heapq
@@ -19,14 +19,22 @@ SHARED_PLACE = 10
 
 @dataclass
 class Line:
-    """The runs of one agent and priority, named in hexadecimal digits, in the order they came."""
+    """The runs of one owner and priority, named in hexadecimal digits, in the order they came."""
 
-    agent_id: str
+    #: Who takes turns with others.
+    owner: str
     priority: int
     #: Of each run: since when it could go, in any form that sorts, and its id.
     runs: Sequence[tuple[Any, str]]
+    #: Who else gives a place to each of its runs, beside the owner.
+    hosts: tuple[str, ...] = ()
     #: How many of them have got a place.
     gone: int = 0
+
+    @property
+    def next_run(self) -> str:
+        """The run whose turn it is, once it is this line's."""
+        return self.runs[self.gone][1]
 
 
 class Turns:
@@ -34,7 +42,7 @@ class Turns:
 
     def __init__(self) -> None:
         self._given = 0
-        # Of each agent that waits, the number of the last place that it got.
+        # Of each owner that waits, the number of the last place that it got.
         self._last: dict[str, int] = {}
 
     def choose(
@@ -43,22 +51,22 @@ class Turns:
         room: int,
         *,
         under_way: Mapping[str, int],
-        most: Mapping[str, int],
+        places: Mapping[str, int],
     ) -> list[str]:
         """The runs that go now, at most *room* of them, in order.
 
-        *under_way*: how many runs each agent has that were sent or run; *most*: how many it may
-        have, where that is limited.
+        *under_way*: how many runs each owner has that were sent or run; *places*: how many more
+        each owner and host has a place for, where that is limited.
         """
         taken = Counter(under_way)
-        last = {line.agent_id: self._last.get(line.agent_id, 0) for line in lines}
+        left = dict(places)
+        last = {line.owner: self._last.get(line.owner, 0) for line in lines}
 
         def by_share(line: Line) -> tuple[Any, ...] | None:
-            agent_id = line.agent_id
-            if line.gone == len(line.runs) or taken[agent_id] >= most.get(agent_id, 2**63):
+            if line.gone == len(line.runs) or any(left.get(each, 1) <= 0 for each in _givers(line)):
                 return None
             since, _ = line.runs[line.gone]
-            return taken[agent_id], last[agent_id], since
+            return taken[line.owner], last[line.owner], since
 
         def by_priority(line: Line) -> tuple[Any, ...] | None:
             share = by_share(line)
@@ -71,13 +79,20 @@ class Turns:
             line = (fewest_first if shared else urgent_first).first()
             if line is None:
                 break
-            chosen.append(line.runs[line.gone][1])
+            chosen.append(line.next_run)
             line.gone += 1
-            taken[line.agent_id] += 1
+            taken[line.owner] += 1
+            for each in _givers(line):
+                if each in left:
+                    left[each] -= 1
             self._given += 1
-            last[line.agent_id] = self._given
+            last[line.owner] = self._given
         self._last = last
         return chosen
+
+
+def _givers(line: Line) -> tuple[str, ...]:
+    return (line.owner, *line.hosts)
 
 
 class _Order:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from shared import db, lines, processes, tally
+from shared import db, processes, run_lines, tally
 from shared.processes import LiveWorker
 from shared.tally import Count
 
@@ -99,7 +99,7 @@ def pulse(now: datetime) -> Pulse:
         tick_duration=_milliseconds(took_ms),
         tick_lag=_milliseconds(lag_ms),
         next_run_at=next_run_at and db.instant(next_run_at),
-        waiting_since=lines.waiting_since(),
+        waiting_since=run_lines.waiting_since(),
         lease_until=lease_until and db.instant(lease_until),
         workers=processes.live_workers(now),
         counts=tally.total(),

@@ -97,6 +97,7 @@ class WaitingConsumer(Consumer):
     def __init__(self, broker: WaitingBroker, queue_name: str, prefetch: int, timeout: int) -> None:
         self._broker = broker
         self._intake = broker.intake
+        self._queue = queue_name
         self._key = f"{broker.namespace}:{queue_name}"
         self._taken: deque[MessageProxy] = deque()
 
@@ -143,7 +144,7 @@ class WaitingConsumer(Consumer):
         fetched: dict[UUID, Message[Any]] = {}
         named: list[UUID] = []
         for body in filter(None, bodies):  # Where there is none, it was fetched already.
-            message = messages.read(body)
+            message = messages.read(body, self._queue)
             if message is None:
                 logger.error("a message that is none of ours was dropped")
                 continue

@@ -43,7 +43,7 @@ class WorkerProcess:
         self._runner = Runner(self.id, settings, self._heartbeat)
         self._broker = WaitingBroker(settings.redis_url, self._runner)
         dramatiq.set_broker(self._broker)
-        actors.declare(self._broker, self._runner.execute)
+        actors.declare(self._broker, messages.RUNS_QUEUE, self._runner.execute)
         self._worker = Worker(
             self._broker, worker_threads=settings.worker_threads, worker_timeout=200
         )

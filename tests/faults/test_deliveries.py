@@ -98,7 +98,7 @@ def test_one_and_the_same_message_may_be_delivered_again_too(
 def _deliver(client, runs):
     """Send each of *runs* so many times, as often as a scheduler would at most."""
     for _ in range(TIMES):
-        messages.send(client, [Sending(_hex(run), 0) for run in runs])
+        messages.send(client, messages.RUNS_QUEUE, [Sending(_hex(run), 0) for run in runs])
 
 
 @contextmanager
@@ -108,7 +108,7 @@ def _delivering_all_the_time(client, runs):
 
     def deliver():
         while not over.wait(0.02):
-            if not messages.waiting(client):
+            if not messages.waiting(client, messages.RUNS_QUEUE):
                 _deliver(client, runs)
 
     thread = threading.Thread(target=deliver)

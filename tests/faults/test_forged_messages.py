@@ -118,7 +118,11 @@ def test_no_message_can_start_a_run_that_may_not_go(system, outside, orders, che
     before = system.snapshot()
 
     for _ in range(5):
-        messages.send(client, [Sending(run_id, 0) for run_id in (*before.runs, uuid4().hex)])
+        messages.send(
+            client,
+            messages.RUNS_QUEUE,
+            [Sending(run_id, 0) for run_id in (*before.runs, uuid4().hex)],
+        )
     system.wait_until_counted(Count.DUPLICATE_DELIVERIES, 5 * 6)
 
     assert len(outside.lines("began")) == 3
@@ -156,5 +160,5 @@ def test_a_key_of_another_type_is_waited_out(system, outside, orders, checked, c
     client.delete(QUEUE)
 
     checked()
-    messages.send(client, [Sending(UUID(run_id).hex, 0)])
+    messages.send(client, messages.RUNS_QUEUE, [Sending(UUID(run_id).hex, 0)])
     wait_until_nothing_is_left(client)

@@ -36,7 +36,9 @@ def test_messages_that_left_redis_and_reached_nobody_are_sent_again(
     orders.one_time(5, outside.agent())
     system.start("scheduler")
     with redis.from_url(valkey) as client:
-        wait_until(lambda: messages.waiting(client), "messages to wait", timeout=20)
+        wait_until(
+            lambda: messages.waiting(client, messages.RUNS_QUEUE), "messages to wait", timeout=20
+        )
     # The first answer may be that the script is not known yet.
     redis_proxy.swallow(b"EVALSHA", times=2)
 

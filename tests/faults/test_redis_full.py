@@ -91,7 +91,7 @@ def configure(server, name, value):
 def waiting(server):
     """How many messages wait in *server*."""
     with redis.from_url(server.url) as client:
-        return messages.waiting(client)
+        return messages.waiting(client, messages.RUNS_QUEUE)
 
 
 def evicted(server):

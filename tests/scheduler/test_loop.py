@@ -44,7 +44,7 @@ def test_what_is_due_is_recorded_and_sent_in_one_go(scheduler, settings):
 
     assert Run.select().where(Run.dispatches > 0).count() == 1
     with messages.publisher(settings.redis_url) as client:
-        assert messages.waiting(client) == 1
+        assert messages.waiting(client, messages.RUNS_QUEUE) == 1
 
 
 def test_without_the_database_s_clock_nothing_is_done_by_this_host_s(

@@ -49,7 +49,7 @@ def test_a_tick_records_and_sends_all_that_is_due_in_batches(look, client):
 
     assert look(batch=2) == 5
 
-    assert messages.waiting(client) == 5
+    assert messages.waiting(client, messages.RUNS_QUEUE) == 5
     assert {(run.dispatches, run.dispatch_at) for run in Run.select()} == {(1, NOON + RESEND_AFTER)}
 
 
@@ -69,7 +69,7 @@ def test_what_the_window_has_no_room_for_is_left_to_dispatch(look, make_dispatch
 
     look(dispatcher=make_dispatcher(window=2))
 
-    assert messages.waiting(client) == 2
+    assert messages.waiting(client, messages.RUNS_QUEUE) == 2
     assert Run.select().where(Run.dispatches == 0).count() == 1
 
 
@@ -79,7 +79,7 @@ def test_a_limited_agent_s_runs_are_left_to_dispatch(look, client):
 
     look()
 
-    assert messages.waiting(client) == 0
+    assert messages.waiting(client, messages.RUNS_QUEUE) == 0
     assert Run.get().dispatches == 0
 
 
@@ -88,7 +88,7 @@ def test_a_run_with_jitter_is_left_to_dispatch(look, client):
 
     look()
 
-    assert messages.waiting(client) == 0
+    assert messages.waiting(client, messages.RUNS_QUEUE) == 0
 
 
 def test_what_is_skipped_is_not_sent(look, client):
@@ -97,7 +97,7 @@ def test_what_is_skipped_is_not_sent(look, client):
 
     look()
 
-    assert messages.waiting(client) == 0
+    assert messages.waiting(client, messages.RUNS_QUEUE) == 0
 
 
 def test_what_could_not_be_sent_is_recorded_and_left_to_dispatch(
@@ -127,7 +127,7 @@ def test_nothing_is_sent_that_is_not_committed(look, client, monkeypatch):
     with pytest.raises(ZeroDivisionError):
         look()
 
-    assert messages.waiting(client) == 0
+    assert messages.waiting(client, messages.RUNS_QUEUE) == 0
 
 
 def test_a_tick_with_nothing_due_does_nothing(look):

@@ -12,7 +12,7 @@ import redis
 from factories import LEASE, MINUTE, NOON, make_agent, make_run, make_worker, status_of
 from peewee import OperationalError
 
-from shared import db, dispatch, lines, messages, runs, tally
+from shared import db, dispatch, messages, places, run_lines, runs, tally
 from shared.attempts import Lease, Outcome
 from shared.dispatch import Dispatcher
 from shared.models import Run, Worker
@@ -299,7 +299,7 @@ def test_while_an_agent_has_no_place_for_what_waits_it_is_looked_at_sooner(dispa
 def test_while_another_dispatch_has_an_agent_it_is_looked_at_sooner(dispatcher, monkeypatch):
     make_agent("narrow", max_concurrency=1)
     make_waiting("narrow")
-    monkeypatch.setattr(lines, "locked", lambda _: set())
+    monkeypatch.setattr(places, "locked", lambda _: set())
 
     assert dispatcher.dispatch(NOON) == 0
 
@@ -398,13 +398,13 @@ def test_looking_for_the_lines_reads_as_many_runs_as_there_are_lines(database):
     double_the_runs(times=13)
     explain = "EXPLAIN QUERY PLAN" if db.is_sqlite() else "EXPLAIN"
 
-    sql = lines._HEADS.format(by_queue=db.indexed_by("run_queued"))
+    sql = run_lines._HEADS.format(by_queue=db.indexed_by("run_queued"))
     plan = "\n".join(str(row) for row in db.execute(f"{explain} {sql}").fetchall())
 
     assert "run_queued" in plan
     assert "Seq Scan on run" not in plan
     assert not re.search(r"SCAN (run|before)\b(?! USING)", plan)
-    assert sorted(lines.heads()) == [("echo", priority, None) for priority in range(3)]
+    assert sorted(run_lines.heads()) == [("echo", priority, None) for priority in range(3)]
 
 
 def double_the_runs(*, times):
@@ -424,7 +424,7 @@ def test_messages_sent_again_and_in_vain_are_counted(dispatcher, client, monkeyp
 
     dispatcher.dispatch(NOON + RESEND_AFTER)
     monkeypatch.setattr(dispatcher, "_client", messages.publisher("redis://127.0.0.1:1/0"))
-    monkeypatch.setattr(messages, "waiting", lambda _: 0)
+    monkeypatch.setattr(messages, "waiting", lambda *_: 0)
     with pytest.raises(redis.RedisError):
         dispatcher.dispatch(NOON + 4 * RESEND_AFTER)
 

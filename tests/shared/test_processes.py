@@ -91,8 +91,8 @@ def test_threads_that_died_are_not_free():
     see("worker-1", threads=3)
     start_worker("worker-2")
 
-    assert processes.free_threads(NOON) == 3 + 8
-    assert processes.free_threads(NOON + LEASE) == 0
+    assert processes.free_threads("runs", NOON) == 3 + 8
+    assert processes.free_threads("runs", NOON + LEASE) == 0
 
 
 def test_workers_not_seen_for_a_week_are_forgotten_when_one_starts():

@@ -158,7 +158,7 @@ def test_what_is_not_called_a_failure_keeps_every_message_when_it_is_full(policy
         taken = fill(client)
 
         assert surroundings.broker(client).status is not FAIL
-        assert taken <= messages.waiting(client) < taken + 100
+        assert taken <= messages.waiting(client, messages.RUNS_QUEUE) < taken + 100
 
 
 def fill(client: redis.Redis) -> int:
@@ -166,7 +166,9 @@ def fill(client: redis.Redis) -> int:
     taken = 0
     with suppress(redis.exceptions.OutOfMemoryError):
         while True:
-            messages.send(client, [Sending(uuid4().hex, 0) for _ in range(100)])
+            messages.send(
+                client, messages.RUNS_QUEUE, [Sending(uuid4().hex, 0) for _ in range(100)]
+            )
             taken += 100
     return taken
 

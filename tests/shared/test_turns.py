@@ -13,8 +13,8 @@ def line(agent, *since, priority=5):
     return Line(agent, priority, [(at, f"{agent}{at}") for at in since])
 
 
-def choose(*lines, room=100, under_way=None, most=None, turns=None):
-    return (turns or Turns()).choose(lines, room, under_way=under_way or {}, most=most or {})
+def choose(*lines, room=100, under_way=None, places=None, turns=None):
+    return (turns or Turns()).choose(lines, room, under_way=under_way or {}, places=places or {})
 
 
 def test_in_one_line_who_came_first_goes_first():
@@ -89,11 +89,22 @@ def test_an_agent_gets_no_more_places_than_it_has():
         line("a", 1, 2, 3),
         line("a", 4, priority=9),
         line("b", 5),
-        most={"a": 3},
+        places={"a": 2},
         under_way={"a": 1},
     )
 
     assert chosen == ["a4", "b5", "a1"]
+
+
+def test_a_run_goes_only_where_its_owner_and_its_hosts_all_have_a_place():
+    batches = [
+        Line(batch, 5, [(at, f"{batch}{at}") for at in range(9)], hosts=(agent,))
+        for batch, agent in (("b", "x"), ("c", "x"), ("d", "y"))
+    ]
+
+    chosen = choose(*batches, places={"b": 1, "x": 3, "y": 2})
+
+    assert Counter(name[0] for name in chosen) == {"b": 1, "c": 2, "d": 2}
 
 
 LINES = st.lists(
@@ -104,18 +115,18 @@ LINES = st.lists(
 
 
 @given(LINES, st.integers(0, 40), st.dictionaries(st.sampled_from("abc"), st.integers(1, 6)))
-def test_no_place_stays_free_and_none_is_given_twice(drawn, room, most):
+def test_no_place_stays_free_and_none_is_given_twice(drawn, room, places):
     lines = [
         Line(agent, priority, [(at, f"{agent}.{priority}.{n}") for n, at in enumerate(sorted(ats))])
         for agent, priority, ats in drawn
     ]
 
-    chosen = Turns().choose(lines, room, under_way={}, most=most)
+    chosen = Turns().choose(lines, room, under_way={}, places=places)
 
     waiting = Counter()
     for each in lines:
-        waiting[each.agent_id] += len(each.runs)
-    could_go = sum(min(count, most.get(agent, count)) for agent, count in waiting.items())
+        waiting[each.owner] += len(each.runs)
+    could_go = sum(min(count, places.get(owner, count)) for owner, count in waiting.items())
     taken = Counter(name[0] for name in chosen)
     assert len(chosen) == len(set(chosen)) == min(room, could_go)
-    assert all(taken[agent] <= limit for agent, limit in most.items())
+    assert all(taken[owner] <= limit for owner, limit in places.items())

@@ -33,7 +33,7 @@ def send(system):
     def send(*, seconds):
         run = make_run(config={"delaySeconds": seconds})
         with messages.publisher(system.environ["REDIS_URL"]) as client:
-            messages.send(client, [Sending(run.id.hex, 0)])
+            messages.send(client, messages.RUNS_QUEUE, [Sending(run.id.hex, 0)])
         return run.id
 
     return send

@@ -71,7 +71,7 @@ def impatient(monkeypatch):
 
 
 def send(client, *run_ids):
-    messages.send(client, [Sending(run_id.hex, 0) for run_id in run_ids])
+    messages.send(client, messages.RUNS_QUEUE, [Sending(run_id.hex, 0) for run_id in run_ids])
 
 
 def run_of(message):

@@ -1,22 +1,63 @@
-"""The lines in which queued runs wait, one for each agent and priority, and the places of agents.
-
-An agent's places are taken by its runs that run, and by those that were sent.
-"""
+"""The lines in which the runs of schedules and requests wait: one for each agent and priority."""
 
 import json
-from collections import defaultdict
-from collections.abc import Iterable
-from datetime import datetime, timedelta
+from collections import Counter, defaultdict
+from datetime import datetime
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from shared import db
+from shared import db, places
 from shared.db import stamp
-from shared.messages import Sending
-from shared.turns import Line
+from shared.messages import RUNS_QUEUE, Chosen, Sending
+from shared.turns import Line, Turns
 
 # How many runs are looked at for one choice: some of each line, for all of one would hide the rest.
 _LOOKED_AT = 2000
+
+
+class RunLines:
+    """Chooses among all of them, and remembers whose turn it was."""
+
+    queue = RUNS_QUEUE
+
+    def __init__(self) -> None:
+        self._turns = Turns()
+
+    def choose(self, now: datetime, room: int, *, again_at: str) -> Chosen:
+        """The runs that go at *now*, at most *room* of them, in order."""
+        chosen = Chosen()
+        found = heads()
+        limited = {each.agent_id: each.most for each in found if each.most is not None}
+        # An agent that somebody else has locked is left to the next dispatch, which is soon.
+        passed_by = limited.keys() - places.locked(limited)
+        chosen.held_back = bool(passed_by)
+        found = [each for each in found if each.agent_id not in passed_by]
+        if not found:
+            return chosen
+        own, everywhere = _under_way()
+        lines = ready(found, now, at_most=room)
+        run_ids = self._turns.choose(
+            lines,
+            room,
+            under_way=own,
+            places={agent_id: most - everywhere[agent_id] for agent_id, most in limited.items()},
+        )
+        chosen.unsent += [Sending(run_id, 0) for run_id in run_ids]
+        chosen.held_back |= any(
+            line.gone < len(line.runs) for line in lines if line.owner in limited
+        )
+        return chosen
+
+
+def _under_way() -> tuple[Counter[str], Counter[str]]:
+    """How many runs each agent has under way among ours, and in all queues."""
+    own: Counter[str] = Counter()
+    everywhere: Counter[str] = Counter()
+    for (agent_id, queue), count in places.under_way().items():
+        everywhere[agent_id] += count
+        if queue == RUNS_QUEUE:
+            own[agent_id] += count
+    return own, everywhere
 
 
 class Head(NamedTuple):
@@ -32,15 +73,15 @@ class Head(NamedTuple):
 _LINES = """
     WITH RECURSIVE line (head) AS (
       SELECT (
-        SELECT id FROM run {by_queue} WHERE status = 'QUEUED'
+        SELECT id FROM run {by_queue} WHERE status = 'QUEUED' AND queue = 'runs'
         ORDER BY agent_id, priority, available_at LIMIT 1
       )
       UNION ALL
       SELECT COALESCE(
-        (SELECT run.id FROM run {by_queue} WHERE run.status = 'QUEUED'
+        (SELECT run.id FROM run {by_queue} WHERE run.status = 'QUEUED' AND run.queue = 'runs'
            AND run.agent_id = before.agent_id AND run.priority > before.priority
          ORDER BY run.agent_id, run.priority, run.available_at LIMIT 1),
-        (SELECT run.id FROM run {by_queue} WHERE run.status = 'QUEUED'
+        (SELECT run.id FROM run {by_queue} WHERE run.status = 'QUEUED' AND run.queue = 'runs'
            AND run.agent_id > before.agent_id
          ORDER BY run.agent_id, run.priority, run.available_at LIMIT 1)
       )
@@ -75,7 +116,7 @@ def waiting_since() -> datetime | None:
 
 _READY = """
     SELECT available_at, id FROM run {by_queue}
-    WHERE status = 'QUEUED' AND agent_id = {agent_id} AND priority = {priority}
+    WHERE status = 'QUEUED' AND queue = 'runs' AND agent_id = {agent_id} AND priority = {priority}
       AND available_at <= :now AND dispatches = 0
     ORDER BY available_at LIMIT :limit
 """
@@ -128,29 +169,12 @@ def any_since(since: datetime) -> bool:
         return bool(unlimited) and any(line.runs for line in ready(unlimited, since, at_most=1))
 
 
-def unclaimed(now: datetime, limit: int, *, within: timedelta) -> list[Sending]:
-    """Runs that were sent and not claimed in time. They have their places already.
-
-    None is to be sent again later than *within*: if one is, the clock was set back.
-    """
-    rows = db.execute(
-        f"""
-        SELECT id, dispatches FROM run {db.indexed_by("run_sent")}
-        WHERE status = 'QUEUED' AND dispatches > 0
-          AND (dispatch_at <= :now OR dispatch_at > :at_latest)
-        ORDER BY dispatch_at LIMIT :limit
-        """,
-        {"now": stamp(now), "at_latest": stamp(now + within), "limit": limit},
-    ).fetchall()
-    return [Sending(db.uuid_hex(id), dispatches) for id, dispatches in rows]
-
-
 def only(run_id: UUID, now: datetime) -> list[Sending]:
     """That run, if it has not been sent, its time has come and its agent has a place for it."""
     row = db.execute(
         """
         SELECT run.agent_id, a.max_concurrency FROM run JOIN agent a ON a.id = run.agent_id
-        WHERE run.id = :id AND run.status = 'QUEUED' AND run.dispatches = 0
+        WHERE run.id = :id AND run.status = 'QUEUED' AND run.queue = 'runs' AND run.dispatches = 0
           AND run.available_at <= :now
         """,
         {"id": run_id.hex, "now": stamp(now)},
@@ -159,7 +183,9 @@ def only(run_id: UUID, now: datetime) -> list[Sending]:
         return []
     agent_id, most = row
     if most is not None and (
-        not locked([agent_id]) or under_way().get(agent_id, 0) >= most or _others(run_id, agent_id)
+        not places.locked([agent_id])
+        or _under_way()[1][agent_id] >= most
+        or _others(run_id, agent_id)
     ):
         return []
     return [Sending(run_id.hex, 0)]
@@ -173,35 +199,9 @@ def _others(run_id: UUID, agent_id: str) -> bool:
     row = db.execute(
         f"""
         SELECT 1 FROM run {db.indexed_by("run_queued")}
-        WHERE status = 'QUEUED' AND agent_id = :agent_id AND dispatches = 0 AND id <> :id LIMIT 1
+        WHERE status = 'QUEUED' AND queue = 'runs' AND agent_id = :agent_id AND dispatches = 0
+          AND id <> :id LIMIT 1
         """,
         {"id": run_id.hex, "agent_id": agent_id},
     ).fetchone()
     return row is not None
-
-
-def locked(agent_ids: Iterable[str]) -> set[str]:
-    """Those agents, locked so that no other dispatch gives away the same places."""
-    ids = sorted(agent_ids)
-    if db.is_sqlite() or not ids:
-        return set(ids)
-    rows = db.execute(
-        "SELECT id FROM agent WHERE id = ANY(:ids) ORDER BY id FOR NO KEY UPDATE SKIP LOCKED",
-        {"ids": ids},
-    ).fetchall()
-    return {id for (id,) in rows}
-
-
-def under_way() -> dict[str, int]:
-    """How many runs of each agent have a place: they run, or they were sent."""
-    rows = db.execute(
-        f"""
-        SELECT agent_id, COUNT(*) FROM (
-          SELECT agent_id FROM run {db.indexed_by("run_leased")} WHERE status = 'RUNNING'
-          UNION ALL
-          SELECT agent_id FROM run {db.indexed_by("run_sent")}
-          WHERE status = 'QUEUED' AND dispatches > 0
-        ) AS placed GROUP BY agent_id
-        """
-    ).fetchall()
-    return dict(rows)
