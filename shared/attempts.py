@@ -32,7 +32,10 @@ class Claimed(NamedTuple):
     timeout_seconds: int
     max_attempts: int
     retry_backoff_seconds: int
+    batch_id: UUID | None
     previous_success: datetime | None
+    #: What an hour on a machine of its batch costs, in US dollars.
+    price_per_hour: Decimal | None
 
 
 class Leased(NamedTuple):
@@ -61,6 +64,8 @@ class Outcome:
     input_tokens: int | None = None
     output_tokens: int | None = None
     cost_usd: Decimal | None = None
+    #: What the attempt cost as time on a machine.
+    compute_usd: Decimal | None = None
     metadata: dict[str, Any] = field(default_factory=dict)
 
 

@@ -23,6 +23,7 @@ from peewee import (
 )
 from playhouse.fields import EnumField
 
+from shared.batch_models import BATCH_TABLES, Batch
 from shared.db import Record, UtcDateTimeField
 from shared.states import CatchUp, Overlap, Role, RunStatus, Trigger
 
@@ -122,6 +123,10 @@ class Run(Record):
         Schedule, null=True, backref="runs", on_delete="RESTRICT", index=False
     )
     schedule_id: UUID | None
+    # An item of a batch is known by its place in it.
+    batch = ForeignKeyField(Batch, null=True, backref="runs", on_delete="RESTRICT", index=False)
+    batch_id: UUID | None
+    item_index = IntegerField(null=True)
     agent_id = CharField(max_length=64)
     session_id = UUIDField()
     retry_of = UUIDField(null=True)
@@ -167,6 +172,8 @@ class Run(Record):
     input_tokens = IntegerField(null=True)
     output_tokens = IntegerField(null=True)
     cost_usd: "Field[Decimal | None]" = DecimalField(max_digits=14, decimal_places=6, null=True)
+    # What its attempts cost as time on a machine, where that has a price.
+    compute_usd: "Field[Decimal | None]" = DecimalField(max_digits=14, decimal_places=6, null=True)
 
     idempotency_key = TextField(null=True)
     request_hash = TextField(null=True)
@@ -216,6 +223,27 @@ Run.add_index(
 Run.add_index(
     Run.index(Run.schedule, name="run_active", where=Run.finished_at.is_null(), safe=False)
 )
+# One run for an item of a batch.
+Run.add_index(
+    Run.index(
+        Run.batch,
+        Run.item_index,
+        name="run_of_batch",
+        unique=True,
+        where=Run.batch.is_null(False),
+        safe=False,
+    )
+)
+# Dispatch reads the items that have become runs and wait: never more than a few for each worker.
+Run.add_index(
+    Run.index(
+        Run.batch,
+        Run.available_at,
+        name="run_item_queued",
+        where=(Run.status == RunStatus.QUEUED) & Run.batch.is_null(False),
+        safe=False,
+    )
+)
 # History, newest first.
 Run.add_index(Run.index(Run.schedule, Run.id, name="run_of_schedule", safe=False))
 Run.add_index(Run.index(Run.agent_id, Run.id, name="run_of_agent", safe=False))
@@ -250,6 +278,9 @@ class Worker(Record):
     threads_alive = IntegerField(null=True)
     consumers_alive = IntegerField(null=True)
     stopped_at: "Field[datetime | None]" = UtcDateTimeField(null=True)
+    # The compute profile that it was started for, and what it really runs on.
+    compute_id = CharField(max_length=64, null=True)
+    hardware: "Field[dict[str, Any] | None]" = JSONField(null=True)
 
 
 class Scheduler(Record):
@@ -313,4 +344,7 @@ for _made in (Schedule, Run):
         )
     )
 
-TABLES = (Agent, Schedule, Run, RunEvent, Worker, Scheduler, Tally, ApiToken, AuditEvent)
+TABLES = (
+    *(Agent, Schedule, *BATCH_TABLES, Run, RunEvent, Worker, Scheduler, Tally, ApiToken),
+    AuditEvent,
+)

@@ -5,10 +5,11 @@ answer. `shared.new_runs` makes runs, `shared.history` reads them.
 import json
 from collections.abc import Collection, Iterable, Mapping
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
-from peewee import SQL, Case
+from peewee import SQL, Case, fn
 
 from shared import db, events, policy
 from shared.attempts import Claimed, Held, Lease, Leased, Outcome, failure
@@ -51,9 +52,19 @@ _CLAIM = """
     UPDATE run SET status = 'RUNNING', attempt = attempt + 1, worker_id = :worker,
       leased_by = :worker, lease_until = :lease_until, started_at = :now
     WHERE {is_one} AND {status} = 'QUEUED' AND queue = :queue AND dispatches > 0
-      AND attempt - uncounted < max_attempts
-    RETURNING {columns}, CASE WHEN schedule_id IS NOT NULL THEN ({previous_success}) END
+      AND attempt - uncounted < max_attempts {may_start}
+    RETURNING {columns}, CASE WHEN schedule_id IS NOT NULL THEN ({previous_success}) END, {price}
 """
+# Nothing of a batch starts while that pauses, once it is to end, or when its budget is spent.
+_MAY_START = """
+      AND EXISTS (
+        SELECT 1 FROM batch b JOIN batch_progress p ON p.batch_id = b.id
+        WHERE b.id = run.batch_id AND b.status IN ('QUEUED', 'RUNNING') AND b.ending_at IS NULL
+          AND (b.budget_usd IS NULL
+            OR p.agent_micros + p.compute_micros < b.budget_usd * 1000000)
+      )
+"""
+_PRICE = "(SELECT b.price_per_hour FROM batch b WHERE b.id = run.batch_id)"
 # The last fire time before a run whose run completed, among the last hundred.
 _PREVIOUS_SUCCESS = """
     SELECT MAX(scheduled_for) FROM (
@@ -68,6 +79,7 @@ _FINISH = """
     UPDATE run SET status = d.status, finished_at = :now, leased_by = NULL, lease_until = NULL,
       content = d.content, error = d.error, model = d.model, input_tokens = d.input_tokens,
       output_tokens = d.output_tokens, cost_usd = d.cost_usd,
+      compute_usd = COALESCE(run.compute_usd + d.compute_usd, d.compute_usd, run.compute_usd),
       metadata = COALESCE(d.metadata, run.metadata)
     FROM d
     WHERE run.id = d.id AND {status} = 'RUNNING' AND run.attempt = d.attempt
@@ -83,6 +95,7 @@ _OUTCOME = {
     "input_tokens": "int",
     "output_tokens": "int",
     "cost_usd": "numeric",
+    "compute_usd": "numeric",
     "metadata": "json",
 }
 _NEVER = stamp(datetime.max.replace(tzinfo=UTC))
@@ -104,13 +117,16 @@ def claim(
     was delivered late or twice cannot get around what dispatch decides: neither its time, for which
     the clock of this worker does not matter, nor its place.
     """
-    *columns, _ = Claimed._fields
+    *columns, _, _ = Claimed._fields
+    of_batches = queue != RUNS_QUEUE
     rows = db.execute(
         _CLAIM.format(
             is_one=db.among("run.id", "ids"),
             status=db.unindexed("run.status"),
             columns=", ".join(columns),
             previous_success=_PREVIOUS_SUCCESS,
+            may_start=_MAY_START if of_batches else "",
+            price=_PRICE if of_batches else "NULL",
         ),
         {
             "ids": _ids(run_ids),
@@ -130,7 +146,9 @@ def _claimed(row: Claimed) -> Claimed:
         schedule_id=row.schedule_id and db.uuid(row.schedule_id),
         scheduled_for=row.scheduled_for and db.instant(row.scheduled_for),
         config=db.json_value(row.config),
+        batch_id=row.batch_id and db.uuid(row.batch_id),
         previous_success=row.previous_success and db.instant(row.previous_success),
+        price_per_hour=None if row.price_per_hour is None else Decimal(str(row.price_per_hour)),
     )
 
 
@@ -184,23 +202,37 @@ def _outcome(held: Lease, outcome: Outcome) -> dict[str, Any]:
         "model": outcome.model,
         "input_tokens": outcome.input_tokens,
         "output_tokens": outcome.output_tokens,
-        "cost_usd": None if outcome.cost_usd is None else str(outcome.cost_usd),
+        "cost_usd": _amount(outcome.cost_usd),
+        "compute_usd": _amount(outcome.compute_usd),
         "metadata": json.dumps(outcome.metadata) if outcome.metadata else None,
     }
+
+
+def _amount(usd: Decimal | None) -> str | None:
+    return None if usd is None else str(usd)
 
 
 def _ids(run_ids: Iterable[UUID]) -> str:
     return json.dumps([each.hex for each in run_ids])
 
 
-def retry_later(held: Lease, error: dict[str, str], *, at: datetime, now: datetime) -> bool:
+def retry_later(
+    held: Lease,
+    error: dict[str, str],
+    *,
+    at: datetime,
+    now: datetime,
+    compute_usd: Decimal | None = None,
+) -> bool:
     """Queue the run that is *held* again, for *at*, after a failed attempt that may be retried.
+
+    The attempt cost *compute_usd* as time on a machine.
 
     False: somebody else had taken it over, or it is to be cancelled.
     """
     with db.transaction():
         moved: int = (
-            _requeue(at, error=error)
+            _requeue(at, error=error, **_computed(compute_usd))
             .where(*_is_held(held), Run.cancel_requested_at.is_null())
             .execute()
         )
@@ -209,11 +241,14 @@ def retry_later(held: Lease, error: dict[str, str], *, at: datetime, now: dateti
     return moved == 1
 
 
-def release(held: Lease, *, now: datetime) -> bool:
-    """Put the run that is *held* back, its attempt not counted: its worker is being stopped."""
+def release(held: Lease, *, now: datetime, compute_usd: Decimal | None = None) -> bool:
+    """Put the run that is *held* back, its attempt not counted: its worker is being stopped.
+
+    The attempt cost *compute_usd* as time on a machine.
+    """
     with db.transaction():
         moved: int = (
-            _requeue(now, uncounted=Run.uncounted + 1)
+            _requeue(now, uncounted=Run.uncounted + 1, **_computed(compute_usd))
             .where(*_is_held(held), Run.cancel_requested_at.is_null())
             .execute()
         )
@@ -332,6 +367,10 @@ def _requeue(at: datetime, **more: Any) -> Any:
         lease_until=None,
         **more,
     )
+
+
+def _computed(usd: Decimal | None) -> dict[str, Any]:
+    return {} if usd is None else {"compute_usd": fn.COALESCE(Run.compute_usd, 0) + usd}
 
 
 def _is_held(held: Lease) -> tuple[Any, ...]:

@@ -37,6 +37,29 @@ class Trigger(StrEnum):
     MANUAL = "MANUAL"
     API = "API"
     RETRY = "RETRY"
+    BATCH = "BATCH"
+    NOTICE = "NOTICE"
+
+
+class BatchStatus(StrEnum):
+    """Where a batch is in its life."""
+
+    QUEUED = "QUEUED"
+    RUNNING = "RUNNING"
+    PAUSED = "PAUSED"
+    COMPLETED = "COMPLETED"
+    FAILED = "FAILED"
+    CANCELLED = "CANCELLED"
+
+
+class BatchReason(StrEnum):
+    """Why a batch pauses or ends, where that is not because all of it was done."""
+
+    PAUSED_BY_REQUEST = "PAUSED_BY_REQUEST"
+    BUDGET_SPENT = "BUDGET_SPENT"
+    CANCELLED_BY_REQUEST = "CANCELLED_BY_REQUEST"
+    DEADLINE_PASSED = "DEADLINE_PASSED"
+    ALL_FAILED = "ALL_FAILED"
 
 
 class Overlap(StrEnum):

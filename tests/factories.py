@@ -6,8 +6,9 @@ from uuid import UUID, uuid4
 
 from shared import due, new_runs
 from shared.attempts import Lease
+from shared.batch_models import Batch, BatchItem, BatchProgress
 from shared.models import Agent, Run, Schedule, Worker
-from shared.states import QUEUED, RUNNING, RunStatus, Trigger
+from shared.states import QUEUED, RUNNING, BatchStatus, RunStatus, Trigger
 
 NOON = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)
@@ -72,6 +73,39 @@ def make_worker(id: str = "worker-1", **values: Any) -> Worker:
     made: dict[str, Any] = {"host": "here", "pid": 1, "threads": 1000, "queues": ["runs"]}
     seen = {"version": "1", "started_at": NOON, "heartbeat_at": NOON}
     return Worker.create(id=id, **made | seen | values)
+
+
+def make_batch(agent: str = "echo", *, items: int = 3, **values: Any) -> Batch:
+    """An accepted batch of so many items, none of which has become a run."""
+    if Agent.get_or_none(Agent.id == agent) is None:
+        make_agent(agent)
+    made: dict[str, Any] = {
+        "id": uuid4(),
+        "name": "Letters",
+        "status": BatchStatus.QUEUED,
+        "agent_id": agent,
+        "kind": "echo",
+        "config": {},
+        "compute": {"id": "local", "queue": "local"},
+        "compute_id": "local",
+        "queue": "local",
+        "timeout_seconds": 60,
+        "max_attempts": 3,
+        "retry_backoff_seconds": 30,
+        "priority": 5,
+        "created_at": NOON,
+        "received_at": NOON,
+        "accepted_at": NOON,
+    }
+    batch = Batch.create(**made | values)
+    BatchProgress.create(batch=batch, total=items, moved_at=NOON)
+    rows = [
+        {"batch": batch.id, "item_index": n, "item_key": f"key-{n}", "message": f"Item {n}"}
+        for n in range(items)
+    ]
+    if rows:
+        BatchItem.insert_many(rows).execute()
+    return batch
 
 
 def held(run: Run) -> Lease:

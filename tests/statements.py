@@ -16,7 +16,7 @@ _WRITES = re.compile(r"\b(INSERT|UPDATE|DELETE)\b")
 class Said:
     """How many statements and commits there were, by the name of the thread.
 
-    What begins or ends a transaction is no statement. Outside of transactions each statement that
+    What begins or ends a transaction is no statement, nor is what a trigger does. Outside of transactions each statement that
     writes is a commit, too.
     """
 
@@ -32,6 +32,8 @@ class Said:
         def hear(sql: str) -> None:
             nonlocal in_transaction
             match sql.split()[0]:
+                case "--":
+                    pass  # SQLite tells of triggers so; they are part of what fired them.
                 case "BEGIN":
                     in_transaction = True
                 case "COMMIT":
