@@ -1,6 +1,7 @@
 """Counting what is said to the database, where the drivers say it: statements, and commits."""
 
 import re
+import sqlite3
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -16,7 +17,7 @@ _WRITES = re.compile(r"\b(INSERT|UPDATE|DELETE)\b")
 class Said:
     """How many statements and commits there were, by the name of the thread.
 
-    What begins or ends a transaction is no statement, nor is what a trigger does. Outside of transactions each statement that
+    What begins or ends a transaction is no statement. Outside of transactions each statement that
     writes is a commit, too.
     """
 
@@ -32,8 +33,6 @@ class Said:
         def hear(sql: str) -> None:
             nonlocal in_transaction
             match sql.split()[0]:
-                case "--":
-                    pass  # SQLite tells of triggers so; they are part of what fired them.
                 case "BEGIN":
                     in_transaction = True
                 case "COMMIT":
@@ -63,10 +62,9 @@ def counted(database: peewee.Database) -> Iterator[Said]:
         connection = connect()
         listen = said.listener()
         if isinstance(connection, psycopg.Connection):
-            connection.cursor_factory = _overheard(listen)
-        else:
-            connection.set_trace_callback(listen)
-        return connection
+            connection.cursor_factory = _overheard(psycopg.Cursor, listen)
+            return connection
+        return _Overheard(connection, _overheard(sqlite3.Cursor, listen))
 
     database.close()
     database._connect = connect_and_listen
@@ -77,10 +75,26 @@ def counted(database: peewee.Database) -> Iterator[Said]:
         del database._connect
 
 
-def _overheard(listen: Callable[[str], None]) -> "type[psycopg.Cursor[Any]]":
-    class Overheard(psycopg.Cursor):
+def _overheard(cursor: type[Any], listen: Callable[[str], None]) -> type[Any]:
+    class Overheard(cursor):  # type: ignore[misc]
         def execute(self, query: Any, *args: Any, **kwargs: Any) -> Any:
             listen(query)
             return super().execute(query, *args, **kwargs)
 
     return Overheard
+
+
+class _Overheard:
+    """A connection of SQLite, whose own trace would tell of a statement again for each trigger."""
+
+    def __init__(self, connection: sqlite3.Connection, cursor: type[Any]) -> None:
+        self._connection, self._cursor = connection, cursor
+
+    def cursor(self) -> Any:
+        return self._connection.cursor(self._cursor)
+
+    def execute(self, *args: Any) -> Any:
+        return self.cursor().execute(*args)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._connection, name)
