@@ -11,7 +11,7 @@ from werkzeug.routing import BaseConverter
 
 from api.problems import MEDIA_TYPE
 from api.schemas.agents import SLUG
-from api.schemas.base import described
+from shared.fields import described
 from shared.idempotency import HEADER
 
 PREFIX = "/api/v1"

@@ -13,8 +13,8 @@ from typing import Any
 from flask import Response
 from marshmallow import Schema, fields
 
-from api.schemas.base import Instant
 from shared import db
+from shared.fields import Instant
 from shared.listing import Listing
 from shared.pages import Page, Row
 

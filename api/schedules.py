@@ -10,7 +10,6 @@ from flask.views import MethodView
 from api import access, examples, making, reading, work
 from api.blueprint import Blueprint
 from api.rendering import Renderer, answer
-from api.schemas.base import written
 from api.schemas.pages import page_of
 from api.schemas.runs import RunOfScheduleQuerySchema, RunSchema
 from api.schemas.schedules import (
@@ -27,6 +26,7 @@ from api.schemas.schedules import (
 from shared import audit, clock, cron, db, history, new_runs, schedules
 from shared.audit import Changes
 from shared.errors import CronError, Invalid
+from shared.fields import written
 from shared.pages import Paging
 from shared.states import Role
 

@@ -4,7 +4,11 @@ from typing import Any
 
 from marshmallow import ValidationError, fields, pre_load, validate, validates
 
-from api.schemas.base import (
+from api.schemas.pages import ListQuerySchema, searched, sorted_by
+from shared import kinds
+from shared.agents import AGENTS
+from shared.errors import Invalid
+from shared.fields import (
     CamelSchema,
     described,
     flag,
@@ -14,10 +18,6 @@ from api.schemas.base import (
     text,
     without,
 )
-from api.schemas.pages import ListQuerySchema, searched, sorted_by
-from shared import kinds
-from shared.agents import AGENTS
-from shared.errors import Invalid
 
 SLUG = r"[a-z0-9][a-z0-9_-]{0,63}"
 

@@ -2,9 +2,9 @@
 
 from marshmallow import fields
 
-from api.schemas.base import CamelSchema, described, instant, text, uuid
 from api.schemas.pages import ListQuerySchema, sorted_by
 from shared.audit import EVENTS
+from shared.fields import CamelSchema, described, instant, text, uuid
 
 
 class AuditEventSchema(CamelSchema):

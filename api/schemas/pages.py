@@ -5,7 +5,7 @@ from typing import Any, ClassVar
 
 from marshmallow import Schema, fields, validate
 
-from api.schemas.base import CamelSchema, described, text
+from shared.fields import CamelSchema, described, text
 from shared.listing import Listing
 from shared.pages import DEFAULT_SIZE, LARGEST_SIZE
 

@@ -2,7 +2,9 @@
 
 from marshmallow import fields
 
-from api.schemas.base import (
+from api.schemas.pages import ListQuerySchema, sorted_by
+from api.schemas.schedules import message
+from shared.fields import (
     CamelSchema,
     choice,
     described,
@@ -12,8 +14,6 @@ from api.schemas.base import (
     text,
     uuid,
 )
-from api.schemas.pages import ListQuerySchema, sorted_by
-from api.schemas.schedules import message
 from shared.history import EVENTS, RUNS
 from shared.states import QUEUED, ErrorCode, RunStatus, Trigger
 

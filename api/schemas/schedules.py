@@ -11,7 +11,10 @@ from marshmallow import (
     validates_schema,
 )
 
-from api.schemas.base import (
+from api.schemas.pages import ListQuerySchema, searched, sorted_by
+from shared import cron
+from shared.errors import CronError, Invalid
+from shared.fields import (
     CamelSchema,
     at_most_bytes,
     choice,
@@ -24,9 +27,6 @@ from api.schemas.base import (
     uuid,
     without,
 )
-from api.schemas.pages import ListQuerySchema, searched, sorted_by
-from shared import cron
-from shared.errors import CronError, Invalid
 from shared.schedules import DEFAULTS, SCHEDULES
 from shared.states import CatchUp, Overlap, RunStatus
 from shared.wire import camel

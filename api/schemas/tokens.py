@@ -2,8 +2,8 @@
 
 from marshmallow import fields
 
-from api.schemas.base import CamelSchema, choice, described, instant, text, uuid
 from api.schemas.pages import ListQuerySchema, sorted_by
+from shared.fields import CamelSchema, choice, described, instant, text, uuid
 from shared.states import Role
 from shared.tokens import TOKENS
 
