@@ -7,13 +7,16 @@ import os
 import socket
 import threading
 import time
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 from uuid import UUID, uuid4
 
 from shared import clock, db
 from shared.db import stamp
+
+T = TypeVar("T")
 
 _SCHEDULE = """
     INSERT INTO schedule (id, name, agent_id, message, run_at, timezone, enabled, overlap_policy,
@@ -130,8 +133,8 @@ class FirstRelease:
             with db.connection():
                 _execute(_ENTER, {"worker": self._worker})
             while not self._stop.wait(_PAUSE_SECONDS):
-                self._tick()
-                for run_id in self._dispatch():
+                _insist(self._tick)
+                for run_id in _insist(self._dispatch):
                     self._work(run_id)
         except Exception as error:  # It is the test that tells of it.
             self.failed.append(error)
@@ -162,20 +165,31 @@ class FirstRelease:
             "worker": self._worker,
             "lease_until": stamp(clock.now() + _LEASE),
         }
-        with db.connection():
-            _execute(_SEEN, held)
-            claimed = _execute(_CLAIM, held).fetchone()
+
+        def claim() -> Any:
+            with db.connection():
+                _execute(_SEEN, held)
+                return _execute(_CLAIM, held).fetchone()
+
+        claimed = _insist(claim)
         if claimed is None:
             return
         held["attempt"] = claimed[1]
         content = f"Of old (attempt {claimed[1]})"
+
+        def renew() -> None:
+            with db.connection():
+                _execute(_RENEW, held).fetchall()
+                _execute(_REPORT, held)
+
+        def finish() -> None:
+            with db.connection():
+                _execute(_FINISH, {**held, "content": content})
+
         self._tell("began", claimed)
-        with db.connection():
-            _execute(_RENEW, held).fetchall()
-            _execute(_REPORT, held)
+        _insist(renew)
         self._tell("ended", claimed, content=content)
-        with db.connection():
-            _execute(_FINISH, {**held, "content": content})
+        _insist(finish)
 
     def _tell(self, what: str, claimed: tuple[Any, ...], **more: str) -> None:
         id, attempt, _, agent_id, schedule_id, scheduled_for, *_ = claimed
@@ -194,6 +208,16 @@ class FirstRelease:
         }
         with self._outside.open("a") as file:
             file.write(json.dumps(line) + "\n")
+
+
+def _insist(work: Callable[[], T]) -> T:
+    """Do *work*; again, if a migration that runs meanwhile has had it rolled back."""
+    while True:
+        try:
+            return work()
+        except db.UNREACHABLE as error:
+            if "deadlock" not in str(error):
+                raise
 
 
 def _execute(sql: str, values: dict[str, Any] | None = None) -> Any:

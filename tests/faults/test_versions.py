@@ -200,6 +200,7 @@ def test_the_first_release_works_on_beside_this_one(system, outside, orders, che
 
         def both_work() -> bool:
             order_of_old(1)
+            assert old.failed == []
             ended = outside.lines("ended")[before:]
             return {line.pid == os.getpid() for line in ended} == {True, False}
 
