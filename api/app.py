@@ -6,6 +6,7 @@ from api import (
     agents,
     audit,
     batches,
+    compute_profiles,
     docs,
     health,
     metrics,
@@ -50,6 +51,7 @@ def create_app(settings: Settings | None = None) -> Flask:
         (batches.blp, "/schedules/batches"),
         (runs.blp, "/runs"),
         (agents.blp, "/agents"),
+        (compute_profiles.blp, "/compute-profiles"),
         (tokens.blp, "/tokens"),
         (audit.blp, "/audit"),
     ):

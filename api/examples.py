@@ -100,3 +100,23 @@ FIRE_TIMES = {
         {"at": "2027-01-31T01:30:00Z", "local": "2027-01-31T02:30:00+01:00", "note": None}
     ],
 }
+NEW_PROFILE: dict[str, Any] = {
+    "id": "spot-large",
+    "description": "Spot machines for bulk work.",
+    "instanceType": "m7i.large",
+    "region": "eu-central-1",
+    "vcpu": 2,
+    "memoryMb": 8192,
+    "spot": True,
+    "pricePerHour": 0.042,
+    "maxWorkers": 20,
+}
+PROFILE: dict[str, Any] = {
+    "id": "spot-large",
+    "queue": "spot-large",
+    **NEW_PROFILE,
+    "vcpu": 2.0,
+    "createdAt": "2027-01-30T10:15:00.125Z",
+    "updatedAt": "2027-01-30T10:15:00.125Z",
+    "version": 1,
+}

@@ -10,8 +10,7 @@ from marshmallow import Schema, fields
 from werkzeug.routing import BaseConverter
 
 from api.problems import MEDIA_TYPE
-from api.schemas.agents import SLUG
-from shared.fields import described
+from shared.fields import SLUG, described
 from shared.idempotency import HEADER
 
 PREFIX = "/api/v1"
@@ -39,11 +38,11 @@ _HEADERS = {
     "If-Match": "The `ETag` that was read: nothing is changed if somebody else was faster.",
 }
 # The POSTs that make no work, and so take no key.
-_KEYLESS = ("/agents", "/cancel", "/continue", "/preview", "/tokens")
+_KEYLESS = ("/agents", "/cancel", "/compute-profiles", "/continue", "/preview", "/tokens")
 
 
 class SlugConverter(BaseConverter):
-    """The id of an agent, in a path."""
+    """An id of its maker's choosing, in a path."""
 
     regex = SLUG
 

@@ -121,7 +121,7 @@ def _text(field: fields.Field[Any], sqlite: bool) -> Callable[[Any], str]:
             return lambda value: "true" if value else "false"
         case fields.Integer():
             return int.__repr__
-        case fields.Float():
+        case fields.Float() | fields.Decimal():
             return lambda value: repr(float(value))
         case fields.Dict() | fields.List():
             return str  # It is kept as JSON.

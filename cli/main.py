@@ -6,6 +6,7 @@ import click
 from peewee import PeeweeException
 
 from cli.backup import backup
+from cli.compute import compute_group
 from cli.doctor import doctor
 from cli.migrate import migrate
 from cli.token import token
@@ -33,5 +34,5 @@ def main() -> None:
     """Self-hosted cron for AI agents."""
 
 
-for command in (up, migrate, token, doctor, backup):
+for command in (up, migrate, token, compute_group, doctor, backup):
     main.add_command(command)

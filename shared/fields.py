@@ -2,6 +2,8 @@
 
 from collections.abc import Callable, Mapping, Set
 from datetime import UTC, datetime
+from decimal import Decimal
+from math import isfinite
 from typing import Any, cast
 
 from marshmallow import RAISE, Schema, ValidationError, fields, validate
@@ -9,6 +11,7 @@ from marshmallow import RAISE, Schema, ValidationError, fields, validate
 from shared.wire import camel
 
 EARLIEST, LATEST = datetime(2000, 1, 1, tzinfo=UTC), datetime(2200, 1, 1, tzinfo=UTC)
+SLUG = r"[a-z0-9][a-z0-9_-]{0,63}"
 _LONGEST_INSTANT = 40
 
 
@@ -37,6 +40,26 @@ class Flag(fields.Boolean):
         if not isinstance(value, bool):
             raise ValidationError("Give true or false.")
         return value
+
+
+class Real(fields.Float):
+    """A number, and no text that resembles one."""
+
+    def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> float:
+        return float(_number(value))
+
+
+class Amount(fields.Decimal):
+    """An amount of money, exact to a millionth; a number on the wire."""
+
+    def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> Decimal:
+        return round(Decimal(str(_number(value))), 6)
+
+
+def _number(value: Any) -> int | float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not isfinite(value):
+        raise ValidationError("Give a number.")
+    return value
 
 
 class Instant(fields.AwareDateTime):
@@ -89,6 +112,19 @@ def text(longest: int, description: str, example: Any = None, **options: Any) ->
     )
 
 
+def slug(description: str, example: str, **options: Any) -> fields.String:
+    """An id of its maker's choosing."""
+    return fields.String(
+        validate=validate.Regexp(
+            rf"^{SLUG}\Z",
+            error="Give 1 to 64 small letters, digits, - and _, beginning with no - or _.",
+        ),
+        error_messages={"required": "Must be given.", "null": "Must not be null."},
+        metadata=described(description, example),
+        **options,
+    )
+
+
 def number(low: int, high: int, description: str, **options: Any) -> fields.Integer:
     """A whole number within bounds."""
     sentence = f"Give a whole number from {low:,} to {high:,}."
@@ -99,6 +135,25 @@ def number(low: int, high: int, description: str, **options: Any) -> fields.Inte
         metadata=described(description),
         **options,
     )
+
+
+def real(low: float, high: float, description: str, **options: Any) -> Real:
+    """A number within bounds."""
+    return Real(**_between(low, high, description), **options)
+
+
+def amount(low: Decimal, high: Decimal, description: str, **options: Any) -> Amount:
+    """An amount of US dollars within bounds."""
+    return Amount(**_between(low, high, description), **options)
+
+
+def _between(low: object, high: object, description: str) -> dict[str, Any]:
+    sentence = f"Give a number from {low:,} to {high:,}."
+    return {
+        "validate": validate.Range(low, high, error=sentence),
+        "error_messages": _says(sentence),
+        "metadata": described(description),
+    }
 
 
 def choice(kind: type[Any], description: str, **options: Any) -> fields.Enum[Any]:

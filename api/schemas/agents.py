@@ -15,24 +15,10 @@ from shared.fields import (
     instant,
     json_object,
     number,
+    slug,
     text,
     without,
 )
-
-SLUG = r"[a-z0-9][a-z0-9_-]{0,63}"
-
-
-def slug(**options: Any) -> fields.String:
-    """The id of an agent."""
-    return fields.String(
-        validate=validate.Regexp(
-            rf"^{SLUG}\Z",
-            error="Give 1 to 64 small letters, digits, - and _, beginning with no - or _.",
-        ),
-        error_messages={"required": "Must be given.", "null": "Must not be null."},
-        metadata=described("Its id, of its maker's choosing.", "finance_agent"),
-        **options,
-    )
 
 
 class AgentFieldsSchema(CamelSchema):
@@ -62,7 +48,7 @@ class AgentFieldsSchema(CamelSchema):
 class NewAgentSchema(AgentFieldsSchema):
     """An agent to be made."""
 
-    id = slug(required=True)
+    id = slug("Its id, of its maker's choosing.", "finance_agent", required=True)
 
 
 class ReplacedAgentSchema(AgentFieldsSchema):
@@ -71,7 +57,7 @@ class ReplacedAgentSchema(AgentFieldsSchema):
     What cannot be written may be sent back, and is ignored.
     """
 
-    id = slug()
+    id = slug("Its id, which stays.", "finance_agent")
 
     @pre_load
     def _without_what_is_read_only(self, data: dict[str, Any], **_: Any) -> dict[str, Any]:
