@@ -7,7 +7,9 @@ from typing import Any
 
 from shared import db, kinds, listing
 from shared.audit import Changes
+from shared.batch_models import Batch
 from shared.errors import Conflict, Invalid, NotFound, VersionMismatch
+from shared.findings import count
 from shared.listing import Listing
 from shared.models import Agent, Schedule
 from shared.pages import Page, Paging, Row
@@ -48,11 +50,11 @@ def page(filters: Mapping[str, Any], paging: Paging) -> Page:
     return AGENTS.page(listing.searching(filters), paging)
 
 
-def check_usable(agent_id: str) -> None:
-    """Raise `Invalid` unless the agent exists; it will until this transaction ends."""
+def check_usable(agent_id: str, *, field: str = "agentId") -> None:
+    """Raise `Invalid`, naming *field*, unless the agent exists until this transaction ends."""
     sql = "SELECT 1 FROM agent WHERE id = :id AND deleted_at IS NULL"
     if db.execute(f"{sql} {db.locking('FOR SHARE')}", {"id": agent_id}).fetchone() is None:
-        raise Invalid({"agentId": [f"There is no agent {agent_id!r}; GET /agents lists them."]})
+        raise Invalid({field: [f"There is no agent {agent_id!r}; GET /agents lists them."]})
 
 
 def locked(agent_id: str, *, version: int | None = None) -> Agent:
@@ -108,13 +110,22 @@ def change(agent: Agent, fields: Mapping[str, Any], *, now: datetime) -> Changes
 
 
 def delete(agent: Agent, *, now: datetime) -> None:
-    """Delete an agent that is locked. Raises `Conflict` while schedules use it."""
+    """Delete an agent that is locked. Raises `Conflict` while schedules or batches use it."""
     users = Schedule.select().where(Schedule.agent == agent.id, Schedule.deleted_at.is_null())
-    count = users.count()
-    if count:
+    schedules = users.count()
+    if schedules:
         raise Conflict(
-            f"Agent {agent.id} is used by {count} schedule{'s' if count > 1 else ''};"
+            f"Agent {agent.id} is used by {count(schedules, 'schedule')};"
             " delete or change them first."
+        )
+    batches = Batch.select().where(
+        Batch.finished_at.is_null(),
+        (Batch.agent_id == agent.id) | (Batch.notify_agent_id == agent.id),
+    )
+    if batches.exists():
+        raise Conflict(
+            f"Agent {agent.id} is used by {count(batches.count(), 'batch', 'batches')} that have"
+            " not ended."
         )
     _update(agent, {"deleted_at": now, "enabled": False}, now)
 

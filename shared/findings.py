@@ -39,6 +39,6 @@ def in_words(span: timedelta) -> str:
     return f"{seconds:.3g} s"
 
 
-def count(number: int, noun: str) -> str:
+def count(number: int, noun: str, plural: str = "") -> str:
     """The number and its noun."""
-    return f"{number} {noun}{'' if number == 1 else 's'}"
+    return f"{number} {noun if number == 1 else plural or f'{noun}s'}"

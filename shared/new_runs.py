@@ -5,6 +5,7 @@ unique keys of the table decide who was first.
 """
 
 import json
+from collections import Counter
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
@@ -49,7 +50,7 @@ _OF_RUN = {
     name: f"r.{name}"
     for name in (
         *("session_id", "schedule_id", "agent_id", "kind", "config", "message", "metadata"),
-        *("timeout_seconds", "max_attempts", "retry_backoff_seconds", "priority", "queue"),
+        *("timeout_seconds", "max_attempts", "retry_backoff_seconds", "priority"),
     )
 }
 _DUE = {
@@ -98,6 +99,47 @@ def for_fire_times(rows: list[dict[str, Any]], *, now: datetime) -> None:
     db.execute(_insert(columns, source), {"rows": json.dumps(rows), "now": db.stamp(now)})
 
 
+_ITEM = {"id": "uuid", "batch_id": "uuid", "item_index": "int"}
+_OF_ITEM = {
+    **{name: f"d.{name}" for name in _ITEM},
+    **{name: f"i.{name}" for name in ("message", "metadata")},
+    **{
+        name: f"b.{name}"
+        for name in (
+            *("agent_id", "kind", "config", "timeout_seconds", "max_attempts"),
+            *("retry_backoff_seconds", "priority", "queue"),
+        )
+    },
+    "session_id": "d.id",
+    "trigger": "'BATCH'",
+    "status": "'QUEUED'",
+    "queued_at": "b.accepted_at",
+    "available_at": "b.accepted_at",
+    "dispatch_at": ":again_at",
+    "dispatches": "1",
+    "attempt": "0",
+    "uncounted": "0",
+}
+
+
+def for_items(rows: list[dict[str, Any]], *, again_at: str) -> None:
+    """Make runs of items of batches, marked as sent: each row has the keys of `_ITEM`.
+
+    To be called in the transaction that has locked the batches and counted what they have taken.
+    """
+    source = f"""
+        {db.rows("rows", _ITEM)} d JOIN batch b ON b.id = d.batch_id
+        JOIN batch_item i ON i.batch_id = d.batch_id AND i.item_index = d.item_index
+    """
+    db.execute(_insert(_OF_ITEM, source), {"rows": json.dumps(rows), "again_at": again_at})
+    for batch_id, count in Counter(row["batch_id"] for row in rows).items():
+        db.execute(
+            "UPDATE batch_progress SET taken = taken + :count, queued = queued + :count"
+            " WHERE batch_id = :batch_id",
+            {"count": count, "batch_id": batch_id},
+        )
+
+
 def trigger(
     schedule_id: UUID,
     *,
@@ -142,6 +184,7 @@ def background(
     priority: int,
     key: IdempotencyKey | None,
     now: datetime,
+    trigger: Trigger = Trigger.API,
 ) -> UUID:
     """Make a run of an agent without a schedule; its id.
 
@@ -174,7 +217,7 @@ def background(
         ON CONFLICT DO NOTHING RETURNING id
     """
     with db.transaction():
-        run_id, _ = _make(columns, source, values, Trigger.API, metadata, key, now)
+        run_id, _ = _make(columns, source, values, trigger, metadata, key, now)
         if run_id is None:
             raise _no_run_of_agent(agent_id)
     return run_id

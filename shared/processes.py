@@ -97,6 +97,27 @@ def live_workers(now: datetime) -> list[LiveWorker]:
     return found
 
 
+def threads_of_a_worker(queue: str, now: datetime) -> int | None:
+    """How many runs a live worker of *queue* can hold, on the average. None: there is none."""
+    (threads,) = db.execute(
+        f"SELECT AVG(threads) FROM worker WHERE {_ALIVE} AND {db.holds('queues', 'queue')}",
+        {**_at(now), "queue": queue},
+    ).fetchone()
+    return None if threads is None else max(round(threads), 1)
+
+
+def live_threads(queue: str, now: datetime) -> int:
+    """How many runs of *queue* the workers that are alive can hold."""
+    (threads,) = db.execute(
+        f"""
+        SELECT COALESCE(SUM(COALESCE(threads_alive, threads)), 0)
+        FROM worker WHERE {_ALIVE} AND {db.holds("queues", "queue")}
+        """,
+        {**_at(now), "queue": queue},
+    ).fetchone()
+    return int(threads)
+
+
 def free_threads(queue: str, now: datetime) -> int:
     """How many more runs the live workers of *queue* could hold; less than none, if some died."""
     (free,) = db.execute(

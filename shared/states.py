@@ -52,6 +52,9 @@ class BatchStatus(StrEnum):
     CANCELLED = "CANCELLED"
 
 
+LIVE_BATCH = frozenset({BatchStatus.QUEUED, BatchStatus.RUNNING, BatchStatus.PAUSED})
+
+
 class BatchReason(StrEnum):
     """Why a batch pauses or ends, where that is not because all of it was done."""
 

@@ -154,55 +154,94 @@ VALUES ('local', 'The machines of the workers that are there anyway.', 'local', 
 """
 
 
-def _counted(status: str) -> str:
-    """What keeps the count of the runs in *status*."""
-    column = status.lower()
-    becomes = f"CASE NEW.status WHEN '{status}' THEN 1 ELSE 0 END"
-    was = f"CASE OLD.status WHEN '{status}' THEN 1 ELSE 0 END"
-    return f"{column} = {column} + {becomes} - {was}"
+_STATUSES = ("QUEUED", "RUNNING", "PAUSED", "COMPLETED", "FAILED", "CANCELLED")
+_MEASURED = "NEW.status IN ('COMPLETED', 'FAILED')"
+_PUT_BACK = "OLD.status = 'RUNNING' AND NEW.uncounted > OLD.uncounted"
+_LATEST = "COALESCE(NEW.finished_at, NEW.started_at)"
+
+
+def _one_where(condition: str) -> str:
+    return f"CASE WHEN {condition} THEN 1 ELSE 0 END"
 
 
 def _micros(column: str) -> str:
     return f"CAST(ROUND(COALESCE({column}, 0) * 1000000) AS BIGINT)"
 
 
-_STATUSES = ("QUEUED", "RUNNING", "PAUSED", "COMPLETED", "FAILED", "CANCELLED")
 _COMPUTED = f"{_micros('NEW.compute_usd')} - {_micros('OLD.compute_usd')}"
 _COST = f"CAST({_micros('NEW.cost_usd')} + {_micros('NEW.compute_usd')} AS DOUBLE PRECISION)"
-_MEASURED = "NEW.status IN ('COMPLETED', 'FAILED')"
-_PUT_BACK = "OLD.status = 'RUNNING' AND NEW.uncounted > OLD.uncounted"
-_LATEST = "COALESCE(NEW.finished_at, NEW.started_at)"
-
-# The batch is locked before its progress, as by whoever takes items of it.
-MOVED = f"""
-UPDATE batch SET status = 'RUNNING'
-WHERE id = NEW.batch_id AND status = 'QUEUED' AND NEW.status = 'RUNNING';
-UPDATE batch_progress SET
-  {", ".join(map(_counted, _STATUSES))},
-  costed = costed + CASE WHEN {_MEASURED} AND NEW.cost_usd IS NOT NULL THEN 1 ELSE 0 END,
-  agent_micros = agent_micros
-    + CASE WHEN NEW.finished_at IS NOT NULL THEN {_micros("NEW.cost_usd")} ELSE 0 END,
-  compute_micros = compute_micros + {_COMPUTED},
-  squared_micros = squared_micros + CASE WHEN {_MEASURED} THEN {_COST} * {_COST} ELSE 0 END,
-  interruptions = interruptions + CASE WHEN {_PUT_BACK} THEN 1 ELSE 0 END,
-  interrupted_micros = interrupted_micros + CASE WHEN {_PUT_BACK} THEN {_COMPUTED} ELSE 0 END,
-  started_at = COALESCE(started_at, NEW.started_at),
-  moved_at = CASE WHEN {_LATEST} > moved_at THEN {_LATEST} ELSE moved_at END
-WHERE batch_id = NEW.batch_id;
-"""
-_WHEN = "NEW.batch_id IS NOT NULL AND OLD.status <> NEW.status"
+# What the move of a run from OLD to NEW adds to each column of its batch's progress.
+_ADDED = {
+    status.lower(): f"{_one_where(f'NEW.status = {status!r}')}"
+    f" - {_one_where(f'OLD.status = {status!r}')}"
+    for status in _STATUSES
+} | {
+    "costed": _one_where(f"{_MEASURED} AND NEW.cost_usd IS NOT NULL"),
+    "agent_micros": f"CASE WHEN NEW.finished_at IS NOT NULL THEN {_micros('NEW.cost_usd')}"
+    " ELSE 0 END",
+    "compute_micros": _COMPUTED,
+    "squared_micros": f"CASE WHEN {_MEASURED} THEN {_COST} * {_COST} ELSE 0 END",
+    "interruptions": _one_where(_PUT_BACK),
+    "interrupted_micros": f"CASE WHEN {_PUT_BACK} THEN {_COMPUTED} ELSE 0 END",
+}
 
 SQLITE_TRIGGER = (
-    f"CREATE TRIGGER run_item_moved AFTER UPDATE OF status ON run WHEN {_WHEN} BEGIN {MOVED} END",
+    f"""
+    CREATE TRIGGER run_items_moved AFTER UPDATE OF status ON run
+    WHEN NEW.batch_id IS NOT NULL AND OLD.status <> NEW.status
+    BEGIN
+      UPDATE batch SET status = 'RUNNING'
+      WHERE id = NEW.batch_id AND status = 'QUEUED' AND NEW.status = 'RUNNING';
+      UPDATE batch_progress SET
+        {", ".join(f"{name} = {name} + ({added})" for name, added in _ADDED.items())},
+        started_at = COALESCE(started_at, NEW.started_at),
+        moved_at = CASE WHEN {_LATEST} > moved_at THEN {_LATEST} ELSE moved_at END
+      WHERE batch_id = NEW.batch_id;
+    END
+    """,
 )
+# Once a statement, so that those who move runs of several batches lock these in one order; and
+# batches before their progress, as whoever takes items of them does.
 POSTGRES_TRIGGER = (
     f"""
-    CREATE FUNCTION run_item_moved() RETURNS trigger LANGUAGE plpgsql AS
-    $$ BEGIN {MOVED} RETURN NULL; END $$
-    """,
-    f"""
-    CREATE TRIGGER run_item_moved AFTER UPDATE OF status ON run FOR EACH ROW WHEN ({_WHEN})
-    EXECUTE FUNCTION run_item_moved()
+    CREATE FUNCTION run_items_moved() RETURNS trigger LANGUAGE plpgsql AS $$
+    DECLARE
+      batches UUID[];
+    BEGIN
+      IF NOT EXISTS (SELECT FROM after WHERE batch_id IS NOT NULL) THEN
+        RETURN NULL;
+      END IF;
+      batches := ARRAY(
+        SELECT DISTINCT NEW.batch_id FROM after AS new_run JOIN before AS old_run ON OLD.id = NEW.id
+        WHERE NEW.batch_id IS NOT NULL AND OLD.status <> NEW.status
+      );
+      PERFORM FROM batch WHERE id = ANY(batches) AND status = 'QUEUED'
+      ORDER BY id FOR NO KEY UPDATE;
+      UPDATE batch SET status = 'RUNNING'
+      WHERE id = ANY(batches) AND status = 'QUEUED'
+        AND id IN (SELECT batch_id FROM after WHERE after.status = 'RUNNING');
+      PERFORM FROM batch_progress WHERE batch_id = ANY(batches)
+      ORDER BY batch_id FOR NO KEY UPDATE;
+      UPDATE batch_progress p SET
+        {", ".join(f"{name} = p.{name} + moved.{name}" for name in _ADDED)},
+        started_at = COALESCE(p.started_at, moved.started_at),
+        moved_at = GREATEST(p.moved_at, moved.moved_at)
+      FROM (
+        SELECT NEW.batch_id,
+          {", ".join(f"SUM({added}) AS {name}" for name, added in _ADDED.items())},
+          MIN(NEW.started_at) AS started_at, MAX({_LATEST}) AS moved_at
+        FROM after AS new_run JOIN before AS old_run ON OLD.id = NEW.id
+        WHERE NEW.batch_id IS NOT NULL AND OLD.status <> NEW.status
+        GROUP BY NEW.batch_id
+      ) moved
+      WHERE p.batch_id = moved.batch_id;
+      RETURN NULL;
+    END $$
+    """.replace("NEW.", "new_run.").replace("OLD.", "old_run."),
+    """
+    CREATE TRIGGER run_items_moved AFTER UPDATE ON run
+    REFERENCING OLD TABLE AS before NEW TABLE AS after
+    FOR EACH STATEMENT EXECUTE FUNCTION run_items_moved()
     """,
 )
 
