@@ -1,7 +1,7 @@
 """PostgreSQL that is there and does not answer: TCP's own time-outs never notice that."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import psutil
 import pytest
@@ -134,10 +134,13 @@ def standing_still(server: Postgres) -> Iterator[None]:
     pid = (server.folder / "data" / "postmaster.pid").read_text().split()[0]
     postmaster = psutil.Process(int(pid))
     processes = [postmaster, *postmaster.children()]
+    # One that was about to end anyway is gone as soon as the postmaster has looked.
     for process in processes:
-        process.suspend()
+        with suppress(psutil.NoSuchProcess):
+            process.suspend()
     try:
         yield
     finally:
         for process in processes:
-            process.resume()
+            with suppress(psutil.NoSuchProcess):
+                process.resume()
