@@ -1,31 +1,308 @@
-"""/schedules/batches: many messages for one agent. There are none yet."""
+"""/schedules/batches: many messages for one agent, submitted together."""
 
-from collections.abc import Mapping
+import logging
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
+from uuid import UUID
 
-from flask import Response
+from flask import Response, request
 from flask.views import MethodView
-from marshmallow import Schema
 
+from api import access, examples, item_files, reading, results, uploads, work
 from api.blueprint import Blueprint
 from api.rendering import answer
-from api.schemas.pages import ListQuerySchema, page_of
+from api.results import ITEM
+from api.schemas.batches import (
+    BatchItemSchema,
+    BatchQuerySchema,
+    BatchSchema,
+    EstimatedSchema,
+    ItemQuerySchema,
+    NewBatchSchema,
+    ResultQuerySchema,
+    ResumedSchema,
+    UploadSchema,
+)
+from api.schemas.pages import page_of
+from api.services import services
+from shared import audit, batch_items, batch_state, batches, compute, db, submission
+from shared.errors import Conflict, Invalid
+from shared.idempotency import IdempotencyKey
 from shared.pages import Paging
+from shared.states import BatchReason
+from shared.submission import Item, Orders, Submission
+
+logger = logging.getLogger(__name__)
 
 blp = Blueprint("batches", says="Many messages for one agent, submitted together.")
-
-
-class BatchSchema(Schema):
-    """Work submitted together."""
+_NEW, _UPLOADED = NewBatchSchema(), UploadSchema()
+_CSV, _JSONL = ("csv", "text/csv"), ("jsonl", "ndjson", "application/jsonl", "application/x-ndjson")
 
 
 @blp.route("")
 class Batches(MethodView):
     """All batches."""
 
-    @blp.query(ListQuerySchema)
+    @blp.query(BatchQuerySchema)
     @blp.answers(200, page_of(BatchSchema))
     def get(self, filters: Mapping[str, Any], paging: Paging) -> Response:
-        """List batches"""
-        page = {"number": paging.number, "size": paging.size, "totalElements": 0, "totalPages": 0}
-        return answer({"content": [], **page})
+        """List batches
+
+        The newest first, unless `sort` says otherwise.
+        """
+        page, shown = batch_state.page(filters, paging, now=work.now())
+        return answer(
+            {
+                "content": shown,
+                "number": page.number,
+                "size": page.size,
+                "totalElements": page.total,
+                "totalPages": page.pages,
+            }
+        )
+
+    @blp.form(UploadSchema)
+    @blp.body(NewBatchSchema, example=examples.NEW_BATCH, handed=False)
+    @blp.answers(202, BatchSchema, example=examples.BATCH)
+    @blp.answers(200, EstimatedSchema)
+    def post(self) -> Response:
+        """Submit a batch
+
+        With its items as JSON, or, for many, as an upload whose last field `items` is a CSV or
+        JSON Lines file. Either all of them are taken or none. The answer has the estimate of what
+        it will cost; with `dryRun` it is all that there is. With an `Idempotency-Key`, asking twice
+        makes one batch.
+        """
+        if request.mimetype == uploads.MEDIA_TYPE:
+            return _uploaded()
+        fields = reading.body(_NEW)
+        items = [_item(each) for each in fields.pop("items")]
+        return _submitted(fields, items, reading.idempotency_key)
+
+
+@blp.route("/<uuid:batch_id>")
+class Batch(MethodView):
+    """One batch."""
+
+    @blp.answers(200, BatchSchema, example=examples.BATCH)
+    def get(self, batch_id: UUID) -> Response:
+        """Get a batch"""
+        return answer(batch_state.get(batch_id, now=work.now()))
+
+
+@blp.route("/<uuid:batch_id>/items")
+class Items(MethodView):
+    """The items of a batch."""
+
+    @blp.query(ItemQuerySchema)
+    @blp.answers(200, page_of(BatchItemSchema))
+    def get(self, filters: Mapping[str, Any], paging: Paging, batch_id: UUID) -> Response:
+        """List the items of a batch
+
+        In the order in which they were submitted.
+        """
+        batches.get(batch_id)
+        return ITEM.page(batch_items.page(batch_id, filters.get("status"), paging))
+
+
+@blp.route("/<uuid:batch_id>/results")
+class Results(MethodView):
+    """The items of a batch that have ended."""
+
+    @blp.query(ResultQuerySchema)
+    @blp.answers(200)
+    def get(self, filters: Mapping[str, Any], _: Paging, batch_id: UUID) -> Response:
+        """Download the results of a batch
+
+        One line for each item that has ended, in the order in which they were submitted: JSON
+        Lines, or CSV with `format=csv`. It can be read before the batch has ended.
+        """
+        batches.get(batch_id)
+        return results.stream(batch_id, filters["format"])
+
+
+@blp.route("/<uuid:batch_id>/cancel")
+class CancelBatch(MethodView):
+    """The end of a batch that is no longer wanted."""
+
+    @blp.answers(200, BatchSchema, example=examples.BATCH)
+    def post(self, batch_id: UUID) -> Response:
+        """Cancel a batch
+
+        Nothing more of it starts, and what runs is stopped within seconds; then it is `CANCELLED`.
+        """
+        return _moved("cancel", batch_id, _cancel)
+
+
+@blp.route("/<uuid:batch_id>/pause")
+class PauseBatch(MethodView):
+    """A pause of a batch."""
+
+    @blp.answers(200, BatchSchema, example=examples.BATCH)
+    def post(self, batch_id: UUID) -> Response:
+        """Pause a batch
+
+        Nothing more of it starts; what runs may finish.
+        """
+        return _moved("pause", batch_id, _pause)
+
+
+@blp.route("/<uuid:batch_id>/resume")
+class ResumeBatch(MethodView):
+    """The end of a pause."""
+
+    @blp.body(ResumedSchema, optional=True, example={"budgetUsd": 50})
+    @blp.answers(200, BatchSchema, example=examples.BATCH)
+    def post(self, how: dict[str, Any], batch_id: UUID) -> Response:
+        """Resume a batch that pauses
+
+        One that has spent its budget needs a larger one.
+        """
+
+        def resume(batch_id: UUID) -> None:
+            batches.resume(batch_id, budget_usd=how["budget_usd"], now=work.now())
+
+        return _moved("resume", batch_id, resume, {"budgetUsd": (None, how["budget_usd"])})
+
+
+@blp.route("/<uuid:batch_id>/retry-failed")
+class RetryFailed(MethodView):
+    """A second chance for what failed."""
+
+    @blp.answers(202, BatchSchema, example=examples.BATCH)
+    def post(self, batch_id: UUID) -> Response:
+        """Run the failed items of a batch again
+
+        As a new batch, with the orders of the one that has ended; its budget and deadline do not
+        go with them.
+        """
+        batch = batches.get(batch_id)
+        if batch.finished_at is None:
+            raise Conflict(f"Batch {batch_id} has not ended yet; what failed is run again then.")
+        progress = batch_state.get(batch_id, now=work.now())
+        if not progress["counts"]["failed"]:
+            raise Conflict(f"No item of batch {batch_id} failed.")
+        orders = {
+            name: getattr(batch, name)
+            for name in (
+                *("name", "agent_id", "timeout_seconds", "max_attempts", "priority"),
+                *("retry_backoff_seconds", "max_concurrency", "notify_agent_id"),
+            )
+        }
+        fields = {**orders, "compute": batch.compute_id, "retry_of": batch_id, "dry_run": False}
+        return _submitted(fields, batch_items.failed(batch_id), reading.idempotency_key)
+
+
+def _item(fields: Mapping[str, Any]) -> Item:
+    return Item(fields.get("key"), fields["message"], fields["metadata"])
+
+
+def _uploaded() -> Response:
+    """Take a batch whose items are in a file."""
+    settings = services().settings
+    upload = uploads.receive("items", limit=settings.upload_limit)
+    try:
+        fields = reading.form(_UPLOADED, upload.fields)
+        items = item_files.items(
+            upload.pieces(),
+            is_csv=_is_csv(upload),
+            template=fields.pop("template", None),
+            delimiter=fields.pop("delimiter"),
+            most=settings.batch_items,
+        )
+        return _submitted(fields, items, lambda: reading.idempotency_key(upload.digest()))
+    finally:
+        upload.drain()
+
+
+def _is_csv(upload: uploads.Upload) -> bool:
+    ending = upload.filename.rpartition(".")[2].lower()
+    for hint in (ending, upload.media_type):
+        if hint in _CSV or hint in _JSONL:
+            return hint in _CSV
+    raise Invalid({"items": ["Name the file .csv or .jsonl, for that says what it is."]})
+
+
+def _submitted(
+    fields: dict[str, Any], items: Iterable[Item], key: Callable[[], IdempotencyKey | None]
+) -> Response:
+    """Make a batch of *items*, or say what it would come to.
+
+    The *key* is known once all items have been read.
+    """
+    dry_run = fields.pop("dry_run")
+    reading.idempotency_key(b"")  # One that is none should not cost its sender an upload.
+    submitted = submission.check(
+        Orders(**fields), threads=services().settings.worker_threads, now=work.now()
+    )
+    if dry_run:
+        submitted.items = sum(1 for _ in items)
+        return answer(_estimated(submitted))
+    try:
+        submission.begin(submitted, now=work.now())
+        submission.write(submitted, items, work.now)
+        made = _accepted(submitted, key())
+    except BaseException:
+        _discard(submitted.id)
+        raise
+    if made != submitted.id:
+        _discard(submitted.id)
+    shown = batch_state.get(made, now=work.now())
+    return answer(shown, 202, {"Location": f"/api/v1/schedules/batches/{made}"})
+
+
+def _accepted(submitted: Submission, key: IdempotencyKey | None) -> UUID:
+    now = work.now()
+    with db.transaction():
+        made = submission.accept(submitted, key=key, now=now)
+        if made == submitted.id:
+            orders = {**vars(submitted.orders), "items": submitted.items}
+            given = {name: value for name, value in orders.items() if value is not None}
+            audit.record(
+                access.principal(), "batch.create", ("batch", made), audit.made(given), now=now
+            )
+    return made
+
+
+def _discard(batch_id: UUID) -> None:
+    try:
+        submission.discard(batch_id)
+    except db.UNREACHABLE as error:
+        logger.warning("batch %s left to a scheduler to discard: %s", batch_id, error)
+
+
+def _estimated(submitted: Submission) -> dict[str, Any]:
+    estimate = submitted.estimate()
+    return {
+        "items": submitted.items,
+        "estimatedCost": {
+            "lowUsd": estimate.range and round(estimate.range.low, 6),
+            "highUsd": estimate.range and round(estimate.range.high, 6),
+            "note": estimate.says,
+            "measuredRuns": estimate.measured_runs,
+        },
+        "computeConfiguration": {**compute.configuration(submitted.profile), "ranOn": []},
+    }
+
+
+def _cancel(batch_id: UUID) -> None:
+    batches.end(batch_id, BatchReason.CANCELLED_BY_REQUEST, now=work.now())
+
+
+def _pause(batch_id: UUID) -> None:
+    batches.pause(batch_id, BatchReason.PAUSED_BY_REQUEST, now=work.now())
+
+
+def _moved(
+    action: str,
+    batch_id: UUID,
+    move: Callable[[UUID], None],
+    changes: audit.Changes | None = None,
+) -> Response:
+    """Do *move*, have *action* on record, and answer with the batch."""
+    now = work.now()
+    with db.transaction():
+        move(batch_id)
+        audit.record(access.principal(), f"batch.{action}", ("batch", batch_id), changes, now=now)
+        shown = batch_state.get(batch_id, now=now)
+    return answer(shown)

@@ -57,9 +57,14 @@ class Blueprint(SmorestBlueprint):  # type: ignore[misc]
         return guarded
 
     def body(
-        self, schema: type[Schema], *, optional: bool = False, example: Any = None
+        self,
+        schema: type[Schema],
+        *,
+        optional: bool = False,
+        example: Any = None,
+        handed: bool = True,
     ) -> Callable[[View], View]:
-        """Hand the view what *schema* makes of the body."""
+        """Hand the view what *schema* makes of the body, unless it reads that itself."""
         loader = schema()
         parameter = {
             "in": "json",
@@ -72,9 +77,16 @@ class Blueprint(SmorestBlueprint):  # type: ignore[misc]
             def reads_body(*args: Any, **path: Any) -> Response:
                 return view(*args, reading.body(loader, optional=optional), **path)
 
-            return _documented(reads_body, parameter)
+            return _documented(reads_body if handed else view, parameter)
 
         return decorate
+
+    def form(self, schema: type[Schema]) -> Callable[[View], View]:
+        """Document that the view takes, instead of a body, a form that *schema* describes."""
+        takes: Callable[[View], View] = self.doc(
+            requestBody={"content": {"multipart/form-data": {"schema": schema}}}
+        )
+        return takes
 
     def query(self, schema: type[ListQuerySchema]) -> Callable[[View], View]:
         """Hand the view the filters and the page that the query string asks for."""

@@ -1,9 +1,7 @@
-"""The reading of requests: strict JSON, and nothing that a database could not keep."""
+"""The reading of requests: bodies, query strings, keys and versions."""
 
-import json
-import math
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
 from urllib.parse import parse_qsl
@@ -12,17 +10,16 @@ from flask import request
 from marshmallow import Schema, ValidationError, fields
 from werkzeug.exceptions import RequestEntityTooLarge
 
+from api import strict_json
 from api.problems import Unreadable, UnsupportedMediaType
 from api.schemas.pages import ListQuerySchema
 from shared.errors import Invalid
 from shared.idempotency import HEADER, IdempotencyKey
 from shared.kinds import flatten
-from shared.pages import Paging
+from shared.pages import DEFAULT_SIZE, Paging
 
-_DEEPEST = 64
-_LONGEST_NUMBER = 30
 _MOST_PARAMETERS = 50
-_UNSTORABLE = re.compile("[\0\ud800-\udfff]")
+_NUMBER = re.compile(r"-?\d{1,18}(\.\d{1,18})?", re.ASCII)
 
 
 def body(schema: Schema, *, optional: bool = False) -> Any:
@@ -32,13 +29,19 @@ def body(schema: Schema, *, optional: bool = False) -> Any:
         return _loaded(schema, {})
     if request.mimetype != "application/json":
         raise UnsupportedMediaType("Send JSON, with Content-Type: application/json.")
-    value = _parsed(raw)
+    value = strict_json.parse(raw)
     if not isinstance(value, dict):
         raise Invalid({"body": ["Give a JSON object."]})
-    unstorable = {path: ["Remove the NUL or lone surrogate."] for path in _unstorable(value)}
-    if unstorable:
-        raise Invalid(unstorable)
+    wrong = {path: ["Remove the NUL or lone surrogate."] for path in strict_json.unstorable(value)}
+    if wrong:
+        raise Invalid(wrong)
     return _loaded(schema, value)
+
+
+def form(schema: Schema, texts: Mapping[str, str]) -> Any:
+    """What *schema* makes of the *texts* of a form, which stand for numbers and flags as well."""
+    named = {field.data_key: field for field in schema.fields.values()}
+    return _loaded(schema, {name: _typed(named.get(name), text) for name, text in texts.items()})
 
 
 @lru_cache(maxsize=1024)
@@ -50,15 +53,20 @@ def query(schema: type[ListQuerySchema], raw: bytes) -> tuple[Mapping[str, Any],
     if sort is not None:
         name, _, way = sort.partition(",")
         sort = name, way == "desc"
-    return asked, Paging(asked.pop("page"), asked.pop("size"), sort)
+    number, size = asked.pop("page", 0), asked.pop("size", DEFAULT_SIZE)
+    return asked, Paging(number, size, sort)
 
 
-def idempotency_key() -> IdempotencyKey | None:
-    """The key that came with the request, bound to what the request asks for."""
+def idempotency_key(asked: bytes | None = None) -> IdempotencyKey | None:
+    """The key that came with the request, bound to what the request asks for.
+
+    That is in its body, unless *asked* stands for it.
+    """
     key = request.headers.get(HEADER)
     if key is None:
         return None
-    return IdempotencyKey.of(key, request.method.encode(), request.path.encode(), _raw())
+    asked = _raw() if asked is None else asked
+    return IdempotencyKey.of(key, request.method.encode(), request.path.encode(), asked)
 
 
 def if_match() -> int | None:
@@ -82,6 +90,16 @@ def _raw() -> bytes:
     return raw
 
 
+def _typed(field: fields.Field[Any] | None, text: str) -> Any:
+    """*text* as JSON would have had it; what is no such thing is left for the schema to refuse."""
+    text = text.strip() if isinstance(field, fields.Number | fields.Boolean) else text
+    if isinstance(field, fields.Boolean):
+        return {"true": True, "false": False}.get(text, text)
+    if isinstance(field, fields.Number) and _NUMBER.fullmatch(text):
+        return int(text) if text.lstrip("-").isdigit() else float(text)
+    return text
+
+
 def _loaded(schema: Schema, value: Any) -> Any:
     try:
         return schema.load(value)
@@ -91,82 +109,6 @@ def _loaded(schema: Schema, value: Any) -> Any:
             "body" if name == "_schema" else str(name): says for name, says in messages.items()
         }
         raise Invalid({name: flatten(says) for name, says in named.items()}) from None
-
-
-def _parsed(raw: bytes) -> Any:
-    try:
-        text = raw.decode()
-        value = json.loads(
-            text,
-            object_pairs_hook=_object,
-            parse_constant=_constant,
-            parse_float=_float,
-            parse_int=_int,
-        )
-        _check_depth(value)
-    except UnicodeDecodeError:
-        raise Unreadable("The body is not UTF-8.") from None
-    except RecursionError:
-        raise Unreadable(f"The body is nested more than {_DEEPEST} levels deep.") from None
-    except json.JSONDecodeError as error:
-        raise Unreadable(f"The body is not JSON: {error}.") from None
-    except ValueError as error:
-        raise Unreadable(str(error)) from None
-    return value
-
-
-def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    members = dict(pairs)
-    if len(members) < len(pairs):
-        names = [name for name, _ in pairs]
-        twice = next(name for name in names if names.count(name) > 1)
-        raise ValueError(f"The body names {twice[:64]!r} twice.")
-    return members
-
-
-def _constant(text: str) -> Any:
-    raise ValueError(f"The body is not JSON: it has no {text}.")
-
-
-def _float(text: str) -> float:
-    number = float(text)
-    if not math.isfinite(number):
-        raise ValueError(f"The number {text[:_LONGEST_NUMBER]} is too large.")
-    return number
-
-
-def _int(text: str) -> int:
-    if len(text) > _LONGEST_NUMBER:
-        raise ValueError(f"A number has more than {_LONGEST_NUMBER} digits.")
-    return int(text)
-
-
-def _check_depth(value: Any, levels: int = _DEEPEST) -> None:
-    if not levels:
-        raise RecursionError
-    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
-    for each in inner:
-        if isinstance(each, dict | list):
-            _check_depth(each, levels - 1)
-
-
-def _unstorable(value: Any, path: str = "") -> Iterator[str]:
-    """Where there is text that one of the databases would refuse."""
-    match value:
-        case str() if not _storable(value):
-            yield path or "body"
-        case list():
-            for index, each in enumerate(value):
-                yield from _unstorable(each, f"{path}.{index}" if path else str(index))
-        case dict():
-            for name, each in value.items():
-                if not _storable(name):
-                    yield path or "body"
-                yield from _unstorable(each, f"{path}.{name}" if path else name)
-
-
-def _storable(text: str) -> bool:
-    return _UNSTORABLE.search(text) is None
 
 
 def _parameters(schema: Schema, raw: bytes) -> dict[str, Any]:
@@ -184,8 +126,8 @@ def _parameters(schema: Schema, raw: bytes) -> dict[str, Any]:
     }
     values: dict[str, Any] = {}
     for name, value in pairs:
-        if not _storable(name + value):
-            raise Invalid({name if _storable(name) else "query": ["Remove the NUL."]})
+        if not strict_json.storable(name + value):
+            raise Invalid({name if strict_json.storable(name) else "query": ["Remove the NUL."]})
         if name in repeatable:
             values.setdefault(name, []).append(value)
         elif name in values:

@@ -1,6 +1,7 @@
 """`agent-manager up`: everything that Agent Manager is, on one machine."""
 
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from urllib.parse import quote
 
@@ -13,7 +14,7 @@ from cli.datadir import DataDirectory
 from cli.migrate import report, wait_for
 from cli.supervisor import Supervisor
 from cli.terminal import Terminal
-from shared import agents, clock, db
+from shared import agents, clock, compute, db
 from shared.migrations import migrate
 from shared.process import StopFlag
 from shared.settings import Settings, environment, load, variable
@@ -24,6 +25,8 @@ API = (*PYTHON, "gunicorn", "-c", "python:api.gunicorn_conf", "api.app:create_ap
 SCHEDULER = (*PYTHON, "scheduler")
 WORKER = (*PYTHON, "worker")
 VALKEY = "valkey"
+# It runs the items of batches, so that no schedule waits for them.
+BATCH_WORKER = "batch-worker"
 
 
 @click.command()
@@ -64,7 +67,7 @@ def up(data_dir: Path, host: str | None, port: int | None, workers: int) -> None
             for name, command in crew.items():
                 # gunicorn imports from where it stands, whatever `-P` says: let it stand in ours.
                 directory = data.path if name == "api" else None
-                supervisor.start(Child(name, command, environ, terminal, directory))
+                supervisor.start(Child(name, command, _of(name, environ), terminal, directory))
             supervisor.watch(address.answers, every=0.05)
             if not stop.is_set():
                 terminal.block(welcome.block(address, data, token))
@@ -85,6 +88,13 @@ def _environment(data: DataDirectory, host: str | None, port: int | None) -> dic
     return environ
 
 
+def _of(name: str, environ: Mapping[str, str]) -> Mapping[str, str]:
+    """The environment of one of the processes: workers for schedules and for batches differ."""
+    if name == BATCH_WORKER:
+        return {**environ, variable("compute"): environ.get(variable("compute")) or compute.LOCAL}
+    return {name: value for name, value in environ.items() if name != variable("compute")}
+
+
 def _anchored(url: str) -> str:
     """*url*, meaning the same wherever a process stands: a relative path of SQLite made whole."""
     path = url.removeprefix("sqlite:///")
@@ -97,7 +107,8 @@ def _crew(workers: int, address: Address) -> dict[str, tuple[str, ...]]:
     """The command lines of the processes, by their names."""
     names = ["worker"] if workers == 1 else [f"worker-{n}" for n in range(1, workers + 1)]
     api = (*API, address.socket)
-    return {"api": api, "scheduler": SCHEDULER, **dict.fromkeys(names, WORKER)}
+    crew = {"api": api, "scheduler": SCHEDULER, **dict.fromkeys(names, WORKER)}
+    return crew | {BATCH_WORKER: WORKER}
 
 
 def _prepare(settings: Settings, data: DataDirectory, stop: StopFlag) -> str:

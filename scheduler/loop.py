@@ -1,16 +1,17 @@
-"""The scheduler's four duties, in turn: tick, dispatch, reap, prune."""
+"""The scheduler's five duties, in turn: tick, dispatch, see to batches, reap, prune."""
 
 import logging
 from collections.abc import Callable
 from datetime import datetime, timedelta
 
+from scheduler.dispatching import Dispatching
 from scheduler.pruner import Pruner
 from scheduler.reaper import Reaper
 from scheduler.tick import tick
-from shared import clock, db, due, messages, processes, runs, tally
+from shared import clock, db, due, processes, runs, tally
 from shared.clock_watch import ClockWatch
-from shared.dispatch import Dispatcher
 from shared.log import Trouble
+from shared.oversight import Overseer
 from shared.process import StopFlag
 from shared.reference import ReferenceClock
 from shared.settings import Settings
@@ -32,11 +33,8 @@ class Scheduler:
     def __init__(self, settings: Settings) -> None:
         self.id = processes.new_id()
         self._settings = settings
-        self._dispatcher = Dispatcher(
-            messages.publisher(settings.redis_url),
-            window=settings.dispatch_window,
-            resend_after=settings.resend_after,
-        )
+        self._dispatching = Dispatching(settings)
+        self._overseer = Overseer(settings.batch_stall)
         self._pruner = Pruner(settings.retention_days)
         self._reaper = Reaper(settings.run_lease)
         self._clock_watch = ClockWatch()
@@ -46,7 +44,7 @@ class Scheduler:
         self._minute: datetime | None = None
         self._note_due = 0.0
         self._slowest = self._latest = timedelta()
-        self._dispatch_due = self._reap_due = self._prune_due = 0.0
+        self._batches_due = self._reap_due = self._prune_due = 0.0
 
     def run(self, stop: StopFlag) -> None:
         """Work until *stop* is raised."""
@@ -69,9 +67,11 @@ class Scheduler:
         if not self._registered:
             self._attend("enter itself into the database", lambda: self._register(now))
         self._attend("tick", lambda: self._tick(now))
+        self._dispatching.dispatch(self._clock.now, self._attend)
         moment = clock.monotonic()
-        if moment >= self._dispatch_due:
-            self._attend("dispatch", self._dispatch)
+        if moment >= self._batches_due:
+            self._batches_due = moment + self._settings.dispatch_interval.total_seconds()
+            self._attend("see to batches", lambda: self._overseer.attend(self._clock.now()))
         if moment >= self._reap_due:
             self._reap_due = moment + self._settings.reap_interval.total_seconds()
             self._attend("reap", self._reap)
@@ -101,10 +101,10 @@ class Scheduler:
 
     def _tick(self, now: datetime) -> None:
         started = clock.monotonic()
-        settled, lag = tick(now, self._dispatcher, batch=self._settings.tick_batch)
-        if self._dispatcher.left_behind:
+        settled, lag = tick(now, self._dispatching.runs, batch=self._settings.tick_batch)
+        if self._dispatching.runs.left_behind:
             # What the tick could not send itself must not wait.
-            self._dispatch_due = 0.0
+            self._dispatching.hurry()
         minute = now.replace(second=0, microsecond=0)
         self._slowest = max(self._slowest, timedelta(seconds=clock.monotonic() - started))
         self._latest = max(self._latest, lag)
@@ -114,13 +114,6 @@ class Scheduler:
             self._slowest = self._latest = timedelta()
             self._minute = minute
             self._note_due = started + _NOTE_SECONDS
-
-    def _dispatch(self) -> None:
-        interval = self._settings.dispatch_interval
-        self._dispatch_due = clock.monotonic() + interval.total_seconds()
-        self._dispatcher.dispatch(self._clock.now())
-        soon = self._dispatcher.next_look(interval)
-        self._dispatch_due = clock.monotonic() + soon.total_seconds()
 
     def _prune(self) -> None:
         self._prune_due = clock.monotonic() + _PRUNE_SECONDS
@@ -141,7 +134,8 @@ class Scheduler:
         *seen*: up to when the tick has looked.
         """
         moment = clock.monotonic()
-        idle = min(self._dispatch_due, self._reap_due, self._prune_due) - moment
+        dues = (self._dispatching.due(), self._batches_due, self._reap_due, self._prune_due)
+        idle = min(dues) - moment
         now = self._clock.now()
         waits = [(clock.next_minute(now) - now).total_seconds()]
         try:

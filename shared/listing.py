@@ -49,14 +49,15 @@ class Listing:
     orders: Mapping[str, str] = field(default_factory=dict)
     newest_first: bool = True
 
-    def page(self, filters: Mapping[str, Any], paging: Paging) -> Page:
-        """The page of those rows that pass all *filters*."""
+    def page(self, filters: Mapping[str, Any], paging: Paging, *, total: int | None = None) -> Page:
+        """The page of those rows that pass all *filters*; they are counted, unless *total* says."""
         shape = (self, db.is_sqlite(), tuple(filters))
         values = {name: _adapted(value) for name, value in filters.items()}
         sql = _rows(*shape, paging.sort, paging.size, skips=paging.offset > 0)
         rows = db.execute(sql, {**values, "skipped": paging.offset}).fetchall()
-        seen = rows[0][-1] if rows else None
-        total = counting.count(_conditions(*shape), values, seen)
+        if total is None:
+            seen = rows[0][-1] if rows else None
+            total = counting.count(_conditions(*shape), values, seen)
         return Page([row[:-1] for row in rows], paging.number, paging.size, total)
 
     def get(self, key: UUID | str) -> Row | None:

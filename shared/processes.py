@@ -5,7 +5,7 @@ import secrets
 import socket
 from datetime import datetime, timedelta
 from importlib.metadata import version
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from peewee import fn
 
@@ -42,7 +42,14 @@ def new_id() -> str:
 
 
 def worker_started(
-    id: str, *, threads: int, queues: list[str], until: datetime, now: datetime
+    id: str,
+    *,
+    threads: int,
+    queues: list[str],
+    until: datetime,
+    now: datetime,
+    compute_id: str | None = None,
+    hardware: dict[str, Any] | None = None,
 ) -> None:
     """Enter a worker into the table, if it is not there, and take out those not seen for a week.
 
@@ -56,6 +63,8 @@ def worker_started(
             pid=os.getpid(),
             threads=threads,
             queues=queues,
+            compute_id=compute_id,
+            hardware=hardware,
             version=VERSION,
             started_at=now,
             heartbeat_at=now,

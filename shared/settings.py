@@ -47,8 +47,17 @@ class Settings:
 
     worker_threads: int = 8
     shutdown_grace: timedelta = timedelta(seconds=25)
+    compute: str = ""
+    instance_type: str = ""
+    region: str = ""
+    spot_notice: str = ""
+    spot_notice_interval: timedelta = timedelta(seconds=2)
+
+    batch_stall: timedelta = timedelta(minutes=5)
 
     body_limit: int = 1024 * 1024
+    upload_limit: int = 256 * 1024 * 1024
+    batch_items: int = 1_000_000
     output_limit: int = 1024 * 1024
     allow_private_addresses: bool = False
 
@@ -109,6 +118,8 @@ _RANGES = {
     "worker_threads": (1, 100_000),
     "port": (1, 65_535),
     "body_limit": (1024, 1 << 30),
+    "upload_limit": (1024, 1 << 40),
+    "batch_items": (1, 100_000_000),
     "output_limit": (1024, 1 << 30),
 }
 

@@ -2,6 +2,7 @@
 
 from shared.boot import boot
 from shared.process import StopFlag, run
+from worker import assignment
 from worker.process import WorkerProcess
 
 
@@ -9,7 +10,10 @@ def main() -> int:
     """Run a worker until SIGTERM or SIGINT."""
     with StopFlag() as stop:
         settings = boot(stop)
-        return 0 if settings is None else WorkerProcess(settings).run(stop)
+        if settings is None:
+            return 0
+        queue = assignment.queue(settings, stop)
+        return 0 if queue is None else WorkerProcess(settings, queue).run(stop)
 
 
 if __name__ == "__main__":

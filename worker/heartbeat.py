@@ -9,6 +9,7 @@ import threading
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import timedelta
+from decimal import Decimal
 
 from shared import clock, db, failpoints, processes, runs, tally
 from shared.attempts import Claimed, Lease
@@ -38,7 +39,8 @@ class Work:
     run: Claimed
     lease: Lease
     deadline: float
-    # Until when it may go on if the lease is not renewed.
+    # When it was claimed, and until when it may go on if the lease is not renewed.
+    since: float
     ours_until: float
     reporter: Reporter
     #: Called when nobody waits any longer for an agent that ignores its `stop`.
@@ -51,6 +53,8 @@ class Work:
     # When its agent, if it ignores `stop`, is waited for no longer.
     given_up: float = float("inf")
     left: bool = False
+    # What it has cost as time on a machine, once it is over, where that has a price.
+    compute_usd: Decimal | None = None
 
     @property
     def ends(self) -> float:
@@ -108,6 +112,7 @@ class Heartbeat:
             run,
             lease,
             deadline=clock.monotonic() + run.timeout_seconds,
+            since=since,
             ours_until=since + self._ours_for,
             reporter=Reporter(lease),
             leave=leave,

@@ -14,16 +14,18 @@ from shared.process import StopFlag
 from shared.processes import Alive
 from shared.settings import Settings
 from shared.tally import Count
-from worker import actors
+from worker import actors, hardware
 from worker.agents.stop import StopReason
 from worker.broker import WaitingBroker
 from worker.heartbeat import Heartbeat
 from worker.runner import Runner
+from worker.spot_notice import SpotNotice
 
 logger = logging.getLogger(__name__)
 
 # How often the process looks at its threads, and at leases while the heartbeat waits.
 _WATCH_SECONDS = 0.2
+_IDLE_SECONDS = 3600.0
 # How long stopped agents have to end, and their runs to be put back.
 _LAST_WORDS = timedelta(seconds=4)
 
@@ -31,19 +33,21 @@ _LAST_WORDS = timedelta(seconds=4)
 class WorkerProcess:
     """Consumes runs until it is told to stop; any number of such processes may run."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, queue: str = messages.RUNS_QUEUE) -> None:
         self.id = processes.new_id()
         self._settings = settings
+        self._queue = queue
+        self._notice = SpotNotice(settings.spot_notice, settings.spot_notice_interval)
         self._heartbeat = Heartbeat(
             self.id,
             lease=settings.run_lease,
             interval=settings.heartbeat_interval,
             alive=self._of_use,
         )
-        self._runner = Runner(self.id, settings, self._heartbeat)
+        self._runner = Runner(self.id, settings, self._heartbeat, queue)
         self._broker = WaitingBroker(settings.redis_url, self._runner)
         dramatiq.set_broker(self._broker)
-        actors.declare(self._broker, messages.RUNS_QUEUE, self._runner.execute)
+        actors.declare(self._broker, queue, self._runner.execute)
         self._worker = Worker(
             self._broker, worker_threads=settings.worker_threads, worker_timeout=200
         )
@@ -51,20 +55,34 @@ class WorkerProcess:
     def run(self, stop: StopFlag) -> int:
         """Work until *stop* is raised, then drain; the process's exit status."""
         kinds.installed()
+        self._notice.start()
+        if self._notice.is_given():
+            return self._await_the_end(stop)
         if not self._register(stop):
             return 0
         self._runner.start()
         self._worker.start()
         self._heartbeat.start()
-        logger.info("worker %s started: %d threads", self.id, self._settings.worker_threads)
+        threads = self._settings.worker_threads
+        logger.info("worker %s started: %d threads for queue %s", self.id, threads, self._queue)
         healthy = True
-        while healthy and not stop.wait(_WATCH_SECONDS):
+        while healthy and not self._notice.is_given() and not stop.wait(_WATCH_SECONDS):
             self._heartbeat.stop_overdue()
             healthy = self._is_healthy()
         if not healthy:
             logger.critical("worker %s has lost a thread that it needs; ending", self.id)
         self._drain(stop)
-        return 0 if healthy else 1
+        self._notice.close()
+        if not healthy:
+            return 1
+        return self._await_the_end(stop) if self._notice.is_given() else 0
+
+    def _await_the_end(self, stop: StopFlag) -> int:
+        """Do nothing more: whoever restarts what ends would have it work on a doomed machine."""
+        logger.info("worker %s waits for the end of its machine", self.id)
+        while not stop.is_set():
+            stop.wait(_IDLE_SECONDS)
+        return 0
 
     def _register(self, stop: StopFlag) -> bool:
         trouble = Trouble(logger, "enter itself into the database")
@@ -75,7 +93,9 @@ class WorkerProcess:
                 processes.worker_started(
                     self.id,
                     threads=self._settings.worker_threads,
-                    queues=[messages.RUNS_QUEUE],
+                    queues=[self._queue],
+                    compute_id=self._settings.compute or None,
+                    hardware=hardware.describe(self._settings),
                     until=now + self._settings.run_lease,
                     now=now,
                 )

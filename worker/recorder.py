@@ -4,6 +4,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import partial
 from queue import SimpleQueue
 from typing import NamedTuple, TypeVar
@@ -161,22 +162,25 @@ def queue_again(work: Work, verdict: Verdict) -> Outcome | str | None:
     """
     match verdict:
         case Outcome():
-            return verdict
+            cost = work.compute_usd
+            return verdict if cost is None else replace(verdict, compute_usd=cost)
         case Retryable(error):
             # Schedulers go by this clock, and this host's may be hours ahead of it.
             now = reference.now(clock.now)
             at = runs.next_attempt_at(work.run, now=now)
+            cost = work.compute_usd
             if at is None:
-                return Outcome(status=FAILED, error=error)
-            if runs.retry_later(work.lease, error, at=at, now=now):
+                return Outcome(status=FAILED, error=error, compute_usd=cost)
+            if runs.retry_later(work.lease, error, at=at, now=now, compute_usd=cost):
                 return f"queued again for {at}: {error['message']}"
         case StopReason.DRAINED:
-            if runs.release(work.lease, now=reference.now(clock.now)):
+            now = reference.now(clock.now)
+            if runs.release(work.lease, now=now, compute_usd=work.compute_usd):
                 return "put back"
         case _:
             return None
     # It was cancelled meanwhile, or it is lost.
-    return Outcome(status=CANCELLED)
+    return Outcome(status=CANCELLED, compute_usd=work.compute_usd)
 
 
 def _finish(outcomes: Mapping[Lease, Outcome]) -> set[Lease]:

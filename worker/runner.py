@@ -5,7 +5,9 @@ import threading
 from collections.abc import Collection, Iterable
 from uuid import UUID
 
-from shared import clock, db, failpoints, runs, tally
+from shared import batches, clock, db, failpoints, runs, tally
+from shared.estimates import compute_usd
+from shared.messages import RUNS_QUEUE
 from shared.settings import Settings
 from shared.tally import Count
 from worker.agents.stop import StopReason
@@ -23,12 +25,17 @@ class Runner:
     recorder writes for all of them, many runs with one statement where many come at once.
     """
 
-    def __init__(self, worker: str, settings: Settings, heartbeat: Heartbeat) -> None:
+    def __init__(
+        self, worker: str, settings: Settings, heartbeat: Heartbeat, queue: str = RUNS_QUEUE
+    ) -> None:
         self._worker = worker
+        self._queue = queue
         self._settings = settings
         self._heartbeat = heartbeat
         self._recorder = Recorder(self._let_go)
         self._taken: dict[UUID, Work] = {}
+        # The batches of which it is on record that this worker runs items of theirs.
+        self._joined: set[UUID] = set()
         self._free = settings.worker_threads
         # Of what was taken, what is not recorded yet. It would be lost with this process.
         self._held, self._most_held = 0, 2 * settings.worker_threads
@@ -73,7 +80,7 @@ class Runner:
                     runs.hand_back(run_ids, now=now)
                     return []
                 lease = self._settings.run_lease
-                claimed = runs.claim(run_ids, self._worker, lease=lease, now=now)
+                claimed = runs.claim(run_ids, self._worker, lease=lease, now=now, queue=self._queue)
         except db.UNREACHABLE as error:
             # What was claimed all the same, nobody renews the lease of.
             tally.add(Count.DATABASE_RETRIES)
@@ -89,7 +96,20 @@ class Runner:
                 # Nobody had begun with it when it was lost, and came back.
                 self._give_up(self._taken.pop(run.id))
             self._taken[run.id] = self._heartbeat.keep(run, since=since, leave=self._leave)
+        self._join({run.batch_id for run in claimed if run.batch_id is not None} - self._joined)
         return [run.id for run in claimed]
+
+    def _join(self, batch_ids: set[UUID]) -> None:
+        """Put on record that this worker runs items of those batches; if not now, next time."""
+        if not batch_ids:
+            return
+        try:
+            batches.join(batch_ids, self._worker)
+        except db.UNREACHABLE as error:
+            tally.add(Count.DATABASE_RETRIES)
+            logger.warning("not noted yet that %d batches run here: %s", len(batch_ids), error)
+        else:
+            self._joined |= batch_ids
 
     def put_back(self, run_ids: Iterable[UUID]) -> None:
         """Have runs executed elsewhere that were taken here, and not begun with."""
@@ -119,8 +139,16 @@ class Runner:
         self._ended(work, verdict)
 
     def _ended(self, work: Work, verdict: Verdict) -> None:
+        self._price(work)
         self._free_a_thread(work)
         self._recorder.record(work, verdict)
+
+    def _price(self, work: Work) -> None:
+        """Work out what the attempt has cost as time on this machine, if that has a price."""
+        if work.run.price_per_hour is not None:
+            seconds = clock.monotonic() - work.since
+            threads = self._settings.worker_threads
+            work.compute_usd = compute_usd(seconds, work.run.price_per_hour, threads)
 
     def _give_up(self, work: Work) -> None:
         self._free_a_thread(work)
@@ -136,6 +164,7 @@ class Runner:
     def _leave(self, work: Work) -> None:
         """Record what came of a run whose agent ignores being stopped, and keeps its thread."""
         assert work.stop.reason is not None
+        self._price(work)
         self._recorder.record(work, stopped(work.run, work.stop.reason))
 
     def _let_go(self, works: Iterable[Work]) -> None:
