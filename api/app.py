@@ -12,6 +12,7 @@ from api import (
     metrics,
     openapi,
     problems,
+    queues,
     runs,
     schedules,
     services,
@@ -52,6 +53,7 @@ def create_app(settings: Settings | None = None) -> Flask:
         (runs.blp, "/runs"),
         (agents.blp, "/agents"),
         (compute_profiles.blp, "/compute-profiles"),
+        (queues.blp, "/queues"),
         (tokens.blp, "/tokens"),
         (audit.blp, "/audit"),
     ):

@@ -8,7 +8,7 @@ from uuid import UUID
 from flask import Response, request
 from flask.views import MethodView
 
-from api import access, examples, item_files, reading, results, uploads, work
+from api import access, examples, item_files, live, reading, results, uploads, work
 from api.blueprint import Blueprint
 from api.rendering import answer
 from api.results import ITEM
@@ -119,6 +119,24 @@ class Results(MethodView):
         """
         batches.get(batch_id)
         return results.stream(batch_id, filters["format"])
+
+
+@blp.route("/<uuid:batch_id>/events")
+class Events(MethodView):
+    """A batch as it goes."""
+
+    @blp.answers(200)
+    def get(self, batch_id: UUID) -> Response:
+        """Watch a batch
+
+        As server-sent events: `progress` with the batch whenever something has changed, and `ended`
+        when it has. Each has all there is to know, so nothing is lost by coming back later; who
+        has heard the last one is answered with 204.
+        """
+        state = batch_state.get(batch_id, now=work.now())
+        if state["finishedAt"] and request.headers.get("Last-Event-ID") == live.ENDED:
+            return Response(status=204)
+        return services().live.events(batch_id, state)
 
 
 @blp.route("/<uuid:batch_id>/cancel")

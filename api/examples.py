@@ -73,7 +73,8 @@ RUN: dict[str, Any] = {
     "timeoutSeconds": 600,
     "workerId": None,
     "model": None,
-    "metrics": {"inputTokens": 812, "outputTokens": 64, "totalTokens": 876, "costUsd": 0.0021},
+    "metrics": {"inputTokens": 812, "outputTokens": 64, "totalTokens": 876, "costUsd": 0.0021}
+    | {"computeUsd": None},
     "metadata": {},
 }
 NEW_RUN = {"message": NEW_SCHEDULE["message"]}

@@ -4,9 +4,10 @@ The README's table is tested against these.
 """
 
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import NamedTuple
 
+from shared.queues import Queue
 from shared.tally import Count
 from shared.vitals import RUNS_COUNTED, SCHEDULES_COUNTED, Load, Pulse
 
@@ -27,6 +28,14 @@ class Amount(NamedTuple):
     read: Callable[[Load], float]
 
 
+class Crowd(NamedTuple):
+    """A number of each queue, for whoever scales its workers."""
+
+    name: str
+    meaning: str
+    read: Callable[[Queue, datetime], float]
+
+
 def _since_last_tick(pulse: Pulse) -> float | None:
     return None if pulse.last_tick_at is None else _seconds(pulse.age(pulse.last_tick_at))
 
@@ -43,7 +52,8 @@ FIGURES = (
     ),
     Figure(
         "oldest_queued_run_age_seconds",
-        "How long the run that waits longest could have been started; 0 when none waits.",
+        "How long the run that waits longest could have been started; 0 when none waits. Items of"
+        " batches do not count.",
         lambda pulse: _seconds(pulse.age(pulse.waiting_since)),
     ),
     Figure(
@@ -105,6 +115,32 @@ AMOUNTS = (
         "schedules_set_aside",
         "Enabled schedules that a tick could make no sense of.",
         lambda load: load.schedules_set_aside,
+    ),
+)
+
+CROWDS = (
+    Crowd(
+        "queue_depth",
+        f"What could run now and does not, of each queue: runs ({RUNS_COUNTED} stands for more) or"
+        " items of batches.",
+        lambda queue, now: queue.depth,
+    ),
+    Crowd(
+        "queue_oldest_age_seconds",
+        "How long the oldest of that has waited; 0 when nothing does.",
+        lambda queue, now: queue.oldest_age(now).total_seconds(),
+    ),
+    Crowd("queue_running", "What runs, of each queue.", lambda queue, now: queue.running),
+    Crowd(
+        "queue_workers",
+        "Worker processes of each queue that are alive.",
+        lambda queue, now: queue.workers,
+    ),
+    Crowd(
+        "queue_wanted_workers",
+        "How many workers would run at once all that waits and runs; at most what the compute"
+        " profile allows.",
+        lambda queue, now: queue.wanted_workers,
     ),
 )
 

@@ -1,8 +1,11 @@
 """How gunicorn serves the API: `gunicorn -c python:api.gunicorn_conf "api.app:create_app()"`."""
 
 import os
+import signal
+from types import FrameType
 from typing import Any
 
+from api import live
 from api.services import KEY
 from shared.settings import environment, load
 
@@ -15,12 +18,26 @@ bind = f"{_host}:{_settings.port}"
 # As Heroku and gunicorn itself spell it.
 workers = int(environment().get("WEB_CONCURRENCY") or min(_CORES, 4))
 worker_class = "gthread"
-threads = min(4, _settings.database_connections)
+# A few serve requests at a time; the others only wait, with whoever watches something.
+threads = 4 + live.MOST
 keepalive = 30
 graceful_timeout = int(_settings.shutdown_grace.total_seconds())
 loglevel = "info"
 # Its control socket would be one more door.
 control_socket_disable = True
+
+
+def post_worker_init(worker: Any) -> None:
+    """Have those who watch something go when the process is told to end; it waits for them."""
+    services = worker.wsgi.extensions[KEY]
+    ends = signal.getsignal(signal.SIGTERM)
+
+    def end(number: int, frame: FrameType | None) -> None:
+        services.live.close()
+        if callable(ends):
+            ends(number, frame)
+
+    signal.signal(signal.SIGTERM, end)
 
 
 def worker_exit(server: Any, worker: Any) -> None:

@@ -4,7 +4,7 @@ Every api process tells the same, for each asks the database; that it could not 
 Prometheus' own `up` says.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from flask import Response
@@ -13,8 +13,10 @@ from prometheus_client import CONTENT_TYPE_PLAIN_0_0_4, Metric, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 
 from api.blueprint import Blueprint
-from api.figures import AMOUNTS, COUNTS, FIGURES
-from shared import clock, reference, vitals
+from api.figures import AMOUNTS, COUNTS, CROWDS, FIGURES
+from api.services import services
+from shared import clock, queues, reference, vitals
+from shared.queues import Queue
 from shared.vitals import Load, Pulse
 
 PREFIX = "agent_manager"
@@ -32,7 +34,9 @@ class Metrics(MethodView):
 
         In Prometheus' text format.
         """
-        reading = Reading(vitals.pulse(reference.now(clock.now)), vitals.load())
+        now, settings = reference.now(clock.now), services().settings
+        crowd = queues.all_queues(now, threads_of_a_worker=settings.worker_threads)
+        reading = Reading(vitals.pulse(now), vitals.load(), crowd)
         return Response(generate_latest(reading), content_type=CONTENT_TYPE_PLAIN_0_0_4)
 
 
@@ -42,6 +46,7 @@ class Reading:
 
     pulse: Pulse
     load: Load
+    queues: Sequence[Queue]
 
     def collect(self) -> Iterator[Metric]:
         """Every metric; one that nothing is known of has no value."""
@@ -52,5 +57,10 @@ class Reading:
             yield GaugeMetricFamily(
                 f"{PREFIX}_{amount.name}", amount.meaning, amount.read(self.load)
             )
+        for crowd in CROWDS:
+            family = GaugeMetricFamily(f"{PREFIX}_{crowd.name}", crowd.meaning, labels=["queue"])
+            for queue in self.queues:
+                family.add_metric([queue.name], crowd.read(queue, self.pulse.now))
+            yield family
         for count, number in self.pulse.counts.items():
             yield CounterMetricFamily(f"{PREFIX}_{count}", COUNTS[count], number)

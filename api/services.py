@@ -9,6 +9,7 @@ from flask import current_app
 from redis import Redis
 
 from api.bookkeeping import Bookkeeper
+from api.live import Watch
 from shared import clock, db, failpoints
 from shared.dispatch import Dispatcher
 from shared.log import Trouble
@@ -23,7 +24,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Services:
-    """The settings, who knows the tokens, the way to the workers, who notes what happened.
+    """The settings, who knows the tokens, the way to the workers, who tells and notes what happens.
 
     `clock` is the database's, as of the last request that changed something.
     """
@@ -33,6 +34,7 @@ class Services:
     redis: Redis
     dispatcher: Dispatcher
     clock: ReferenceClock = field(default_factory=lambda: ReferenceClock(lambda: clock.now()))
+    live: Watch = field(default_factory=Watch)
     bookkeeper: Bookkeeper = field(default_factory=Bookkeeper)
     # Over when a request could be served again.
     database_trouble: Trouble = field(default_factory=lambda: Trouble(logger, "reach the database"))

@@ -1,6 +1,7 @@
-"""A request's unit of work, on a connection that its thread keeps from one request to the next.
+"""A request's unit of work, on a connection of its own.
 
-The pool tries a connection whenever it hands it out; to find out by using it is faster.
+SQLite keeps one connection a thread; those of PostgreSQL go back to the pool, for there are more
+threads than connections: some of them only watch.
 """
 
 from collections.abc import Callable
@@ -14,7 +15,7 @@ from shared.tally import Count
 
 
 def unit(serve: Callable[[], Response], *, reads: bool) -> Response:
-    """Serve on the kept connection, or on a new one should its server have been restarted.
+    """Serve on a connection, or on another one should its server have been restarted.
 
     What only *reads* is simply done again. What changes something must not be, so the connection
     is tried before.
@@ -30,6 +31,9 @@ def unit(serve: Callable[[], Response], *, reads: bool) -> Response:
         if not reads:
             raise
         response = serve()
+    finally:
+        if not db.is_sqlite():
+            db.proxy.close()
     services().database_trouble.ends()
     response.call_on_close(services().bookkeeper.answered)
     if not reads:
@@ -38,7 +42,7 @@ def unit(serve: Callable[[], Response], *, reads: bool) -> Response:
 
 
 def connect() -> None:
-    """Have the kept connection be one that answers, with what `now` goes by.
+    """Have the connection be one that answers, with what `now` goes by.
 
     Raises one of `shared.db.UNREACHABLE`.
     """

@@ -5,7 +5,7 @@ from typing import Any
 from uuid import UUID
 
 from shared import db, listing
-from shared.batch_models import BatchProgress
+from shared.batch_models import BatchItem, BatchProgress
 from shared.listing import Listing
 from shared.models import Run
 from shared.pages import Page, Paging, Row
@@ -49,6 +49,8 @@ ITEMS = Listing(
 def page(batch_id: UUID, statuses: Sequence[str] | None, paging: Paging) -> Page:
     """The items of the batch, in order, of all *statuses* or of those."""
     filters = {"batch_id": batch_id} | ({} if statuses is None else {"status": statuses})
+    if not BatchItem.select().where(BatchItem.batch == batch_id).exists():
+        return Page([], paging.number, paging.size, total=0)  # They were pruned.
     total = sum(_counted(batch_id, set(RunStatus) if statuses is None else set(statuses)))
     return ITEMS.page(filters, paging, total=total)
 

@@ -180,10 +180,8 @@ def _state(row: Sequence[Any]) -> State:
 def _shown(states: list[State], now: datetime) -> list[dict[str, Any]]:
     """What is to be seen of each batch."""
     ran_on = _ran_on([each.id for each in states])
-    manned = {
-        queue: processes.live_threads(queue, now) for queue in {each.queue for each in states}
-    }
-    return [as_json(each, ran_on[each.id], manned[each.queue], now) for each in states]
+    crews = processes.crews(now) if states else {}
+    return [as_json(each, ran_on[each.id], manned=each.queue in crews, now=now) for each in states]
 
 
 def _ran_on(batch_ids: list[UUID]) -> dict[UUID, list[dict[str, Any]]]:
@@ -201,16 +199,16 @@ def _ran_on(batch_ids: list[UUID]) -> dict[UUID, list[dict[str, Any]]]:
 
 
 def as_json(
-    batch: State, ran_on: list[dict[str, Any]], threads: int, now: datetime
+    batch: State, ran_on: list[dict[str, Any]], *, manned: bool, now: datetime
 ) -> dict[str, Any]:
-    """*batch* as the wire has it: what it ran on, and how many threads its queue has now."""
+    """*batch* as the wire has it: what it ran on, and whether its queue has a live worker."""
     left = _time_left(batch, now)
     return {
         "id": str(batch.id),
         "name": batch.name,
         "agentId": batch.agent_id,
         "status": batch.status.value,
-        "note": note(batch, threads, now),
+        "note": note(batch, manned=manned, now=now),
         "progressPercentage": percentage(batch.ended, batch.total),
         "counts": batch.counts,
         "timeLeft": left
@@ -247,7 +245,7 @@ def percentage(ended: int, total: int) -> float:
     return (1000 * ended // total) / 10
 
 
-def note(batch: State, threads: int, now: datetime) -> str | None:
+def note(batch: State, *, manned: bool, now: datetime) -> str | None:
     """What there is to say of how *batch* is doing, in a sentence. None: all is as it should be."""
     match batch.status:
         case BatchStatus.PAUSED if batch.reason is BatchReason.BUDGET_SPENT:
@@ -266,16 +264,16 @@ def note(batch: State, threads: int, now: datetime) -> str | None:
             says = f"{batch.failed} of {count(batch.total, 'item')} failed;"
             return f"{says} POST …/retry-failed runs them again, as a new batch."
         case BatchStatus.QUEUED | BatchStatus.RUNNING:
-            return _note_on_going(batch, threads, now)
+            return _note_on_going(batch, manned=manned, now=now)
     return None
 
 
-def _note_on_going(batch: State, threads: int, now: datetime) -> str | None:
+def _note_on_going(batch: State, *, manned: bool, now: datetime) -> str | None:
     if batch.ending_at is not None:
         return "It ends as soon as what runs of it has stopped."
     if not batch.agent_enabled:
         return f"Nothing more of it starts: agent {batch.agent_id} is disabled."
-    if not threads:
+    if not manned:
         says = f"No worker is alive for compute profile {batch.compute_id}:"
         return f"{says} start one with AGENT_MANAGER_COMPUTE={batch.compute_id}."
     if batch.stalled_since is not None:

@@ -1,9 +1,10 @@
 """What is made of the vitals: pure functions, from numbers to findings."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from datetime import datetime, timedelta
 
 from shared.findings import FAIL, OK, WARN, Finding, count, in_words
+from shared.messages import RUNS_QUEUE
 from shared.processes import LiveWorker
 from shared.tally import Count
 from shared.vitals import RUNS_COUNTED, SCHEDULES_COUNTED, TICKS_WITHIN, Load, Pulse
@@ -74,6 +75,9 @@ def manned(pulse: Pulse) -> Finding:
     name = "workers"
     if not pulse.workers:
         return Finding(name, FAIL, "No worker is alive.", START_WORKER)
+    if not any(RUNS_QUEUE in each.queues for each in pulse.workers):
+        says = "No worker is alive but those for batches: no schedule runs."
+        return Finding(name, FAIL, says, START_WORKER)
     workers = count(len(pulse.workers), "worker")
     lame = [each for each in pulse.workers if each.alive != each.began_with]
     if not lame:
@@ -86,6 +90,21 @@ def manned(pulse: Pulse) -> Finding:
         f"Of {workers}, {len(lame)} lack threads: they are about to end, or stuck.",
         "Restart those that are still there in a minute.",
         "; ".join(map(_lacks, lame)),
+    )
+
+
+def served(waiting: Collection[str], pulse: Pulse) -> Finding:
+    """Whether each queue in which items of batches wait has a worker."""
+    name = "batches"
+    manned = {queue for worker in pulse.workers for queue in worker.queues}
+    idle = sorted(set(waiting) - manned)
+    if not idle:
+        return Finding(name, OK, "None waits for a worker to be started.")
+    return Finding(
+        name,
+        WARN,
+        f"Items of batches wait in a queue without a worker: {', '.join(idle)}.",
+        "Start one: AGENT_MANAGER_COMPUTE=<the compute profile> python -m worker",
     )
 
 

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import redis
 
-from shared import db, diagnosis, reference, surroundings, tally, vitals, zone_data
+from shared import batches, db, diagnosis, reference, surroundings, tally, vitals, zone_data
 from shared.findings import FAIL, Finding
 from shared.vitals import Pulse
 
@@ -44,10 +44,12 @@ def checkup(
     with db.connection():
         skew = surroundings.skew(clock)
         pulse, load, latest = vitals.pulse(reference.now(clock)), vitals.load(), tally.latest()
+        of_batches = batches.queues()
     yield skew
     yield from _vital_findings(pulse)
     yield diagnosis.reaped(pulse, lease=lease)
     yield diagnosis.busy(load)
+    yield diagnosis.served(of_batches, pulse)
     yield diagnosis.sound(load)
     yield diagnosis.counted(pulse)
     yield from diagnosis.recently(pulse, latest)

@@ -22,7 +22,7 @@ RUNS = Listing(
             *("queued_at", "available_at", "started_at", "finished_at", "cancel_requested_at"),
             *("attempt", "max_attempts", "priority", "timeout_seconds", "model", "metadata"),
         ),
-        "batch_id": "NULL",
+        "batch_id": listing.text("r.batch_id"),
         "worker_id": "r.worker_id",
         "duration_ms": listing.millis("r.started_at", "r.finished_at"),
         "metrics.input_tokens": "r.input_tokens",
@@ -31,11 +31,13 @@ RUNS = Listing(
             "COALESCE(r.input_tokens + r.output_tokens, r.input_tokens, r.output_tokens)"
         ),
         "metrics.cost_usd": "r.cost_usd",
+        "metrics.compute_usd": "r.compute_usd",
     },
     filters={
         "status": listing.one_of("r.status", "status"),
         "agent_id": "r.agent_id = :agent_id",
         "schedule_id": "r.schedule_id = :schedule_id",
+        "batch_id": "r.batch_id = :batch_id",
         "trigger": "r.trigger = :trigger",
         "since": "r.queued_at >= :since",
         "until": "r.queued_at < :until",

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 from peewee import fn
 
 from shared import db
+from shared.messages import RUNS_QUEUE
 from shared.models import Scheduler, Worker
 
 VERSION = version("agent-manager")
@@ -34,6 +35,7 @@ class LiveWorker(NamedTuple):
     id: str
     began_with: Alive
     alive: Alive
+    queues: tuple[str, ...] = (RUNS_QUEUE,)
 
 
 def new_id() -> str:
@@ -102,29 +104,18 @@ def live_workers(now: datetime) -> list[LiveWorker]:
         # Before the first heartbeat, and in the release before, it does not say.
         unsaid = threads_alive is None
         alive = began_with if unsaid else Alive(threads_alive, consumers_alive)
-        found.append(LiveWorker(id, began_with, alive))
+        found.append(LiveWorker(id, began_with, alive, tuple(db.json_value(queues))))
     return found
 
 
-def threads_of_a_worker(queue: str, now: datetime) -> int | None:
-    """How many runs a live worker of *queue* can hold, on the average. None: there is none."""
-    (threads,) = db.execute(
-        f"SELECT AVG(threads) FROM worker WHERE {_ALIVE} AND {db.holds('queues', 'queue')}",
-        {**_at(now), "queue": queue},
-    ).fetchone()
-    return None if threads is None else max(round(threads), 1)
-
-
-def live_threads(queue: str, now: datetime) -> int:
-    """How many runs of *queue* the workers that are alive can hold."""
-    (threads,) = db.execute(
-        f"""
-        SELECT COALESCE(SUM(COALESCE(threads_alive, threads)), 0)
-        FROM worker WHERE {_ALIVE} AND {db.holds("queues", "queue")}
-        """,
-        {**_at(now), "queue": queue},
-    ).fetchone()
-    return int(threads)
+def crews(now: datetime) -> dict[str, tuple[int, int]]:
+    """Of each queue that has live workers: how many, and how many runs they can hold."""
+    found: dict[str, tuple[int, int]] = {}
+    for worker in live_workers(now):
+        for queue in worker.queues:
+            workers, threads = found.get(queue, (0, 0))
+            found[queue] = workers + 1, threads + worker.alive.threads
+    return found
 
 
 def free_threads(queue: str, now: datetime) -> int:

@@ -20,6 +20,10 @@ KEPT_ANYWAY = timedelta(days=1)
 _DELETED_AT_ONCE = 25
 _READ_AT_ONCE = 500
 _FIRST = "0" * 32
+# A batch keeps what became of its items as long as those may count for anything.
+_BATCH_ENDED = """(batch_id IS NULL OR EXISTS (
+  SELECT 1 FROM batch b WHERE b.id = batch_id AND b.finished_at < :before
+))"""
 
 
 def prune(*, days: int, now: datetime) -> Iterator[int]:
@@ -29,8 +33,34 @@ def prune(*, days: int, now: datetime) -> Iterator[int]:
     all but so many. Each step is a short transaction, and nobody has to take all of them.
     """
     if days:
-        yield from _too_old(now - timedelta(days=days))
+        before = now - timedelta(days=days)
+        yield from _items(before)
+        yield from _too_old(before)
     yield from _too_many(now - KEPT_ANYWAY)
+
+
+def _items(before: datetime) -> Iterator[int]:
+    """Delete the items of batches that ended before *before*; the batches stay."""
+    sql = """
+        DELETE FROM batch_item WHERE batch_id = :batch_id AND item_index IN (
+          SELECT item_index FROM batch_item WHERE batch_id = :batch_id
+          ORDER BY item_index LIMIT :limit
+        )
+    """
+    ended = _rows(
+        """
+        SELECT id FROM batch WHERE finished_at < :before
+          AND EXISTS (SELECT 1 FROM batch_item i WHERE i.batch_id = batch.id)
+        """,
+        {"before": stamp(before)},
+    )
+    for (batch_id,) in ended:
+        values = {"batch_id": db.uuid_hex(batch_id), "limit": _DELETED_AT_ONCE}
+        deleted = True
+        while deleted:
+            with db.transaction():
+                deleted = db.execute(sql, values).rowcount > 0
+            yield 0
 
 
 def _too_old(before: datetime) -> Iterator[int]:
@@ -91,6 +121,7 @@ def _delete(run_ids: Sequence[str], before: datetime) -> int:
             f"""
             DELETE FROM run WHERE id IN (
               SELECT id FROM run WHERE {db.among("id", "ids")} AND finished_at < :before
+                AND {_BATCH_ENDED}
               {db.locking("FOR UPDATE SKIP LOCKED")}
             )
             """,

@@ -88,8 +88,10 @@ def check(orders: Orders, *, threads: int, now: datetime) -> Submission:
     """
     with db.transaction():
         agent, profile = _usable(orders, now)
-        alive = processes.threads_of_a_worker(profile.queue, now)
-    return Submission(uuid7(now), orders, agent, profile, alive or threads)
+        workers, alive = processes.crews(now).get(profile.queue, (0, 0))
+    return Submission(
+        uuid7(now), orders, agent, profile, round(alive / workers) if alive else threads
+    )
 
 
 def begin(submission: Submission, *, now: datetime) -> None:

@@ -44,7 +44,7 @@ def test_the_table_of_settings_is_the_class():
 def test_the_table_of_metrics_is_what_is_measured():
     rows = re.findall(r"^\| `(agent_manager_\w+)` \| (\w+) \| (.*) \|$", README, re.MULTILINE)
 
-    measured = Reading(vitals.pulse(NOON), vitals.load()).collect()
+    measured = Reading(vitals.pulse(NOON), vitals.load(), []).collect()
 
     assert rows == [
         (each.name + "_total" * (each.type == "counter"), each.type, each.documentation)

@@ -27,6 +27,9 @@ class MetricsSchema(CamelSchema):
     )
     total_tokens = fields.Integer(allow_none=True, metadata=described("Both together."))
     cost_usd = fields.Float(allow_none=True, metadata=described("What it cost, in US dollars."))
+    compute_usd = fields.Float(
+        allow_none=True, metadata=described("What the time of an item cost on its machine.")
+    )
 
 
 class RunSchema(CamelSchema):
@@ -88,6 +91,7 @@ class RunQuerySchema(ListQuerySchema):
     )
     agent_id = text(64, "Only those of this agent.")
     schedule_id = uuid("Only those of this schedule.")
+    batch_id = uuid("Only those of this batch.")
     trigger = choice(Trigger, "Only those made by this.")
     since = instant("Only those queued then or later.", data_key="from")
     until = instant("Only those queued before.", data_key="to")
@@ -97,7 +101,7 @@ class RunOfScheduleQuerySchema(RunQuerySchema):
     """Which runs of a schedule."""
 
     class Meta(ListQuerySchema.Meta):
-        exclude = ("schedule_id",)
+        exclude = ("schedule_id", "batch_id")
 
 
 class EventSchema(CamelSchema):
