@@ -101,13 +101,18 @@ class Up:
         found: list[Any] = psutil.Process(self.process.pid).children(recursive=True)
         return found
 
-    def child(self, words: str) -> Any:
-        """The process of its own whose command line has *words* in it; None while there is none."""
+    def children(self, words: str) -> list[Any]:
+        """The processes of its own whose command lines have *words* in them."""
+        found = []
         for child in psutil.Process(self.process.pid).children():
             with suppress(psutil.NoSuchProcess):
                 if words in " ".join(child.cmdline()):
-                    return child
-        return None
+                    found.append(child)
+        return found
+
+    def child(self, words: str) -> Any:
+        """The first of them; None while there is none."""
+        return next(iter(self.children(words)), None)
 
     def _ready_or_ended(self) -> bool:
         if self.process.poll() is not None:

@@ -203,13 +203,17 @@ class ConfigurationSchema(CamelSchema):
 
     id = fields.String(metadata=described("The profile."))
     queue = fields.String(metadata=described("The queue of its workers."))
-    instance_type = fields.String(allow_none=True)
-    region = fields.String(allow_none=True)
-    vcpu = fields.Float(allow_none=True)
-    memory_mb = fields.Integer(allow_none=True)
-    spot = fields.Boolean()
+    instance_type = fields.String(
+        allow_none=True, metadata=described("What its provider calls the machine.")
+    )
+    region = fields.String(allow_none=True, metadata=described("Where the machine is."))
+    vcpu = fields.Float(allow_none=True, metadata=described("Its virtual processors."))
+    memory_mb = fields.Integer(allow_none=True, metadata=described("Its memory, in MiB."))
+    spot = fields.Boolean(metadata=described("Whether it may be taken away at short notice."))
     price_per_hour = _usd("What a machine costs an hour;")
-    max_workers = fields.Integer(allow_none=True)
+    max_workers = fields.Integer(
+        allow_none=True, metadata=described("How many workers to ask for, at most.")
+    )
     ran_on = fields.List(fields.Nested(HardwareSchema), metadata=described("What it ran on."))
 
 
@@ -227,19 +231,37 @@ class BatchSchema(CamelSchema):
         metadata=described("How many of its items have ended, in percent; it never falls.", 37.5)
     )
     counts = fields.Nested(ItemCountsSchema, metadata=described("How many items are what."))
-    time_left = fields.Nested(TimeLeftSchema, allow_none=True)
+    time_left = fields.Nested(
+        TimeLeftSchema,
+        allow_none=True,
+        metadata=described("How long it will take yet; null: nobody knows."),
+    )
     stalled_since = instant("Since when nothing of it has started or ended.", allow_none=True)
-    estimated_cost = fields.Nested(EstimatedCostSchema)
-    actual_cost = fields.Nested(ActualCostSchema)
-    interruptions = fields.Nested(InterruptionsSchema)
-    compute_configuration = fields.Nested(ConfigurationSchema)
-    max_concurrency = fields.Integer(allow_none=True)
-    budget_usd = fields.Float(allow_none=True)
-    timeout_seconds = fields.Integer()
-    max_attempts = fields.Integer()
-    retry_backoff_seconds = fields.Integer()
-    priority = fields.Integer()
-    notify_agent_id = fields.String(allow_none=True)
+    estimated_cost = fields.Nested(
+        EstimatedCostSchema, metadata=described("What it will have cost in the end.")
+    )
+    actual_cost = fields.Nested(ActualCostSchema, metadata=described("What it has cost up to now."))
+    interruptions = fields.Nested(
+        InterruptionsSchema, metadata=described("How often a machine was taken away.")
+    )
+    compute_configuration = fields.Nested(
+        ConfigurationSchema, metadata=described("The machines that it was to run on, and did.")
+    )
+    max_concurrency = fields.Integer(
+        allow_none=True, metadata=described("How many items may run at once; null: any number.")
+    )
+    budget_usd = fields.Float(
+        allow_none=True, metadata=described("What it may cost, in US dollars; null: whatever.")
+    )
+    timeout_seconds = fields.Integer(metadata=described("How long an attempt may take."))
+    max_attempts = fields.Integer(metadata=described("How often an item is started, at most."))
+    retry_backoff_seconds = fields.Integer(
+        metadata=described("How long to wait after a failed attempt; doubles each time.")
+    )
+    priority = fields.Integer(metadata=described("From 0 to 9; the highest go first."))
+    notify_agent_id = fields.String(
+        allow_none=True, metadata=described("The agent that is run when there is notice to give.")
+    )
     deadline = instant("When what has not been done is dropped.", allow_none=True)
     retry_of = uuid("The batch whose failed items it runs again.", allow_none=True)
     created_at = instant("When it was submitted.")
@@ -252,8 +274,10 @@ class EstimatedSchema(CamelSchema):
     """What a batch would come to, of which only the estimate was wanted."""
 
     items = fields.Integer(metadata=described("How many items it would have."))
-    estimated_cost = fields.Nested(EstimateSchema)
-    compute_configuration = fields.Nested(ConfigurationSchema)
+    estimated_cost = fields.Nested(EstimateSchema, metadata=described("What it would cost."))
+    compute_configuration = fields.Nested(
+        ConfigurationSchema, metadata=described("The machines that it would run on.")
+    )
 
 
 class BatchQuerySchema(ListQuerySchema):

@@ -36,7 +36,11 @@ def read(client: FlaskClient, **headers: str) -> TestResponse:
 def values(response: TestResponse) -> dict[str, float]:
     """Each metric → its value, as Prometheus' own parser reads it."""
     families = text_string_to_metric_families(response.text)
-    return {sample.name: sample.value for family in families for sample in family.samples}
+    return {
+        "".join([sample.name, *(f" of {queue}" for queue in sample.labels.values())]): sample.value
+        for family in families
+        for sample in family.samples
+    }
 
 
 def test_an_idle_system_shows_zeros_and_no_tick(client: FlaskClient) -> None:
@@ -56,6 +60,11 @@ def test_an_idle_system_shows_zeros_and_no_tick(client: FlaskClient) -> None:
         "agent_manager_worker_threads": 0,
         "agent_manager_worker_threads_alive": 0,
         "agent_manager_worker_consumers_alive": 0,
+        **{
+            f"agent_manager_queue_{what} of {queue}": 0
+            for what in ("depth", "oldest_age_seconds", "running", "workers", "wanted_workers")
+            for queue in ("runs", "local")
+        },
         **{f"agent_manager_{count}_total": 0 for count in Count},
     }
 

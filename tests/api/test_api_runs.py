@@ -60,6 +60,7 @@ def test_a_finished_run_shows_what_came_of_it(viewer, echo):
         "outputTokens": 7,
         "totalTokens": 12,
         "costUsd": 0.0125,
+        "computeUsd": None,
     }
 
 

@@ -613,14 +613,6 @@ def test_a_preview_names_what_is_wrong(viewer, wrong, field):
     assert field in response.json["errors"]
 
 
-def test_there_are_no_batches_yet(viewer):
-    response = viewer.get("/schedules/batches")
-
-    assert response.status_code == 200
-    assert (response.json["content"], response.json["totalElements"]) == ([], 0)
-    assert viewer.post("/schedules/batches", {}).status_code == 405
-
-
 def test_each_change_is_on_record_with_what_it_changed(admin, schedule_id, monkeypatch):
     monkeypatch.setattr(clock, "now", lambda: NOON + MINUTE)
     admin.patch(f"/schedules/{schedule_id}", {"cronExpression": "0 9 * * *"})

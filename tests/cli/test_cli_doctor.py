@@ -63,6 +63,7 @@ def test_a_system_that_works_has_a_clean_bill(database: Database, settings: Sett
         "workers",
         "leases",
         "runs",
+        "batches",
         "set aside",
         "ever counted",
         "lately",

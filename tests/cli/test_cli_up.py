@@ -71,8 +71,9 @@ def test_the_data_are_for_their_owner_only(running):
 
 
 def test_lines_carry_the_aligned_name_of_who_says_them_and_no_colour(running):
-    running.wait_for_line(r"(?m)^   worker │ .*started")
-    running.wait_for_line(r"(?m)^scheduler │ .*started")
+    running.wait_for_line(r"(?m)^      worker │ .*started")
+    running.wait_for_line(r"(?m)^batch-worker │ .*started: 8 threads for queue local")
+    running.wait_for_line(r"(?m)^   scheduler │ .*started")
 
     assert "\x1b" not in running.output()
 
@@ -96,14 +97,14 @@ def test_a_port_in_use_is_refused_before_anything_is_started(running, tmp_path):
 
 @pytest.mark.parametrize("command", ["-m gunicorn", "-m scheduler", "-m worker", "valkey-server"])
 def test_what_dies_is_started_again(running, command):
-    victim = running.child(command)
+    before = running.children(command)
+    victim = before[0]
     died = running.output().count("died of SIGKILL; starting again in")
 
     victim.kill()
 
     def another() -> bool:
-        successor = running.child(command)
-        return successor is not None and successor.pid != victim.pid
+        return any(each not in before for each in running.children(command))
 
     wait_until(another, f"another {command}", timeout=20)
     wait_until(lambda: answers(running), "the api to answer")

@@ -66,7 +66,9 @@ def test_it_stops_waiting_when_it_is_told_to(environ, database_url, monkeypatch)
 def test_it_refuses_a_database_that_lacks_migrations(environ, tmp_path):
     environ("DATABASE_URL", f"sqlite:///{tmp_path}/empty.db")
 
-    with pytest.raises(SettingsError, match="0002_faults: run `agent-manager migrate` first"):
+    with pytest.raises(
+        SettingsError, match="0002_faults, 0003_batches: run `agent-manager migrate` first"
+    ):
         begin()
 
 

@@ -111,6 +111,7 @@ def test_a_check_up_looks_at_everything(database: Database, valkey: str) -> None
         "workers",
         "leases",
         "runs",
+        "batches",
         "set aside",
         "ever counted",
         "lately",
