@@ -124,8 +124,7 @@ def delete(agent: Agent, *, now: datetime) -> None:
     )
     if batches.exists():
         raise Conflict(
-            f"Agent {agent.id} is used by {count(batches.count(), 'batch', 'batches')} that have"
-            " not ended."
+            f"Agent {agent.id} is used by {count(batches.count(), 'batch', 'batches')} under way."
         )
     _update(agent, {"deleted_at": now, "enabled": False}, now)
 

@@ -140,6 +140,7 @@ def write(submission: Submission, items: Iterable[Item], clock: Callable[[], dat
             for index, item in enumerate(some, start=submission.items)
         ]
         with db.transaction():
+            _still_there(submission.id, clock())
             db.execute(
                 f"""
                 INSERT INTO batch_item (batch_id, item_index, item_key, message, metadata)
@@ -148,7 +149,6 @@ def write(submission: Submission, items: Iterable[Item], clock: Callable[[], dat
                 """,
                 {"batch_id": submission.id.hex, "rows": json.dumps(rows)},
             )
-            _still_there(submission.id, clock())
         submission.items += len(rows)
 
 
