@@ -9,6 +9,7 @@ from itertools import pairwise
 import attempts
 import ends
 import instants
+import items
 import pytest
 from evidence import Evidence
 from named import Order
@@ -31,9 +32,10 @@ def check(
     """Fail the test with a sentence for each broken promise of the design.
 
     *lines* is what the agents did outside; *orders* are all schedules. *settled*: everything has
-    ended and every instant until the snapshot has been seen. *accepted* are the ids of runs that
-    were answered with 2xx. *earlier* are snapshots of before, oldest first. *clocks_lie*: some
-    process had a wrong clock, so that instants of different processes cannot be compared.
+    ended and every instant until the snapshot has been seen. *accepted* are the ids of runs and
+    batches that were answered with 2xx. *earlier* are snapshots of before, oldest first.
+    *clocks_lie*: some process had a wrong clock, so that instants of different processes cannot be
+    compared.
     *on_time*: no run began its first attempt later than that after its instant.
     """
     evidence = Evidence(
@@ -52,13 +54,16 @@ def check(
         *ends.have_sound_events(evidence),
         *ends.are_where_they_must_be(evidence, settled=settled),
         *ends.are_of_all_that_was_accepted(evidence, accepted),
+        *items.are_counted(snapshot),
+        *items.have_each_ended_once(evidence, settled=settled),
+        *items.do_not_crowd(evidence),
     ]
     if not clocks_lie:
         broken += [*instants.never_early(evidence), *attempts.never_follow_a_cancel(evidence)]
     if on_time is not None:
         broken += instants.never_late(evidence, on_time)
     for before, after in pairwise([*earlier, snapshot]):
-        broken += ends.are_final(before, after)
+        broken += [*ends.are_final(before, after), *items.only_go_on(before, after)]
     if broken:
         shown = [*broken[:_MOST_SHOWN], *(["…"] if len(broken) > _MOST_SHOWN else [])]
         pytest.fail(f"{len(broken)} promises broken:\n" + "\n".join(shown), pytrace=False)

@@ -79,7 +79,8 @@ def checked(system: BreakableSystem, outside: Outside, orders: Orders) -> Callab
         snapshot = system.wait_until_quiet(timeout=timeout)
         orders.find_unanswered(snapshot)
         lines = record.lines(outside.path)
-        check(snapshot, lines, orders.list, accepted=orders.runs, **options)
+        accepted = [*orders.runs, *orders.batches]
+        check(snapshot, lines, orders.list, accepted=accepted, **options)
         return snapshot
 
     return quiet_and_checked

@@ -13,10 +13,11 @@ _REAPED_WITHIN = timedelta(seconds=5)
 
 
 def are_of_all_that_was_accepted(evidence: Evidence, accepted: Collection[str]) -> Iterator[str]:
-    """Durable acceptance: what was answered with 2xx is on record."""
-    for run_id in accepted:
-        if UUID(run_id).hex not in evidence.snapshot.runs:
-            yield f"Run {run_id} was accepted, and is not there."
+    """Durable acceptance: each run and batch that was answered with 2xx is on record."""
+    there = evidence.snapshot.runs.keys() | evidence.snapshot.batches.keys()
+    for id in accepted:
+        if UUID(id).hex not in there:
+            yield f"{id} was accepted, and is not there."
 
 
 def are_true(evidence: Evidence) -> Iterator[str]:

@@ -10,7 +10,7 @@ from named import NEVER, Definition, Order
 from record import Snapshot
 from waiting import wait_until
 
-from shared import clock, new_runs, runs, schedules
+from shared import clock, db, new_runs, runs, schedules, submission
 from shared.schedules import DEFAULTS
 from shared.wire import camel
 
@@ -33,8 +33,9 @@ class Orders:
 
     def __init__(self, system: BreakableSystem) -> None:
         self.list: list[Order] = []
-        #: The runs that were accepted.
+        #: The runs, and the batches, that were accepted.
         self.runs: list[str] = []
+        self.batches: list[str] = []
         #: The schedules that are known to be there.
         self.known: list[UUID] = []
         self._system = system
@@ -151,6 +152,28 @@ class Orders:
             run_id = str(new_runs.background(agent, now=clock.now(), **made))
         self.runs.append(run_id)
         return run_id
+
+    def batch(self, agent: str, count: int, *, by_api: bool = False, **more: Any) -> str:
+        """Submit a batch of *count* items of *agent*; its id. *more*: `max_concurrency`, …"""
+        named = {"name": "Many", "agent_id": agent, **more}
+        messages = [(f"key-{number}", f"Go {number}") for number in range(count)]
+        if by_api:
+            items = [{"key": key, "message": message} for key, message in messages]
+            asked = {**named, "items": items}
+            batch_id: str = self._call("POST", "/api/v1/schedules/batches", 202, asked)["id"]
+        else:
+            submitted = submission.check(submission.Orders(**named), threads=4, now=clock.now())
+            submission.begin(submitted, now=clock.now())
+            told = (submission.Item(key, message, {}) for key, message in messages)
+            submission.write(submitted, told, clock.now)
+            with db.transaction():
+                batch_id = str(submission.accept(submitted, key=None, now=clock.now()))
+        self.batches.append(batch_id)
+        return batch_id
+
+    def move(self, batch_id: str, action: str) -> Any:
+        """Have the API `cancel`, `pause` or `resume` a batch; what it answered."""
+        return self._call("POST", f"/api/v1/schedules/batches/{batch_id}/{action}", 200)
 
     def trigger(self, schedule_id: UUID) -> str:
         """Have a schedule run now, by the API; the run's id."""

@@ -33,6 +33,11 @@ _TABLES = {
     "schedule": "SELECT * FROM schedule ORDER BY id",
     "agent": "SELECT * FROM agent ORDER BY id",
 }
+# Where a release has them.
+_TABLES_OF_BATCHES = {
+    "batch": "SELECT b.*, p.* FROM batch b JOIN batch_progress p ON p.batch_id = b.id",
+    "batch_item": "SELECT batch_id, item_index, item_key FROM batch_item",
+}
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)
@@ -47,10 +52,15 @@ class Snapshot:
     events: list[Row]
     schedules: Mapping[str, Row]
     agents: Mapping[str, Row]
+    batches: Mapping[str, Row]
+    items: list[Row]
 
     def is_quiet(self) -> bool:
-        """Whether no run goes on, none is due, and no one-time schedule is still to fire."""
-        return not any(run["status"] in ACTIVE for run in self.runs.values()) and not any(
+        """Whether no run or batch goes on, none is due, and no one-time schedule is to fire."""
+        active = any(
+            row["status"] in ACTIVE for row in (*self.runs.values(), *self.batches.values())
+        )
+        return not active and not any(
             schedule["enabled"]
             and schedule["next_run_at"] is not None
             and (schedule["run_at"] is not None or schedule["next_run_at"] <= self.taken_at)
@@ -87,9 +97,12 @@ def take(url: str) -> Snapshot:
     taken_at, since = datetime.now(UTC), time.monotonic()
     with _reading(url) as read:
         until = time.monotonic()
-        rows = {table: [_plain(row) for row in read(sql)] for table, sql in _TABLES.items()}
+        tables = _TABLES | (_TABLES_OF_BATCHES if _has_batches(read, url) else {})
+        rows = {table: [_plain(row) for row in read(sql)] for table, sql in tables.items()}
     by_id = {
-        table: {row["id"]: row for row in rows[table]} for table in rows if table != "run_event"
+        table: {row["id"]: row for row in rows[table]}
+        for table in rows
+        if table not in {"run_event", "batch_item"}
     }
     return Snapshot(
         taken_at=taken_at,
@@ -99,7 +112,15 @@ def take(url: str) -> Snapshot:
         events=rows["run_event"],
         schedules=by_id["schedule"],
         agents=by_id["agent"],
+        batches=by_id.get("batch", {}),
+        items=rows.get("batch_item", []),
     )
+
+
+def _has_batches(read: Any, url: str) -> bool:
+    if url.startswith("sqlite"):
+        return bool(list(read("SELECT 1 FROM sqlite_master WHERE name = 'batch_progress'")))
+    return bool(list(read("SELECT 1 FROM pg_tables WHERE tablename = 'batch_progress'")))
 
 
 def counts(url: str) -> Counter[str]:

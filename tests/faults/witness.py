@@ -5,6 +5,7 @@ from contextlib import suppress
 from typing import Self
 
 import ends
+import items
 import record
 from record import AWAY, Snapshot
 
@@ -38,6 +39,8 @@ class Witness:
             seen = record.take(self._url)
             if self._last is not None:
                 self.broken += ends.are_final(self._last, seen)
+                self.broken += items.only_go_on(self._last, seen)
+            self.broken += items.are_counted(seen)
             self._last = seen
         return seen
 
