@@ -12,7 +12,7 @@ _ID = re.compile(
 )
 _DATABASES = {"sqlite": "SQLite", "postgres": "PostgreSQL", "own_postgres": "PostgreSQL"}
 # What tests the harness is no scenario.
-_HARNESS = {"armed", "checker", "faketime", "orders", "proxy", "report"}
+_HARNESS = {"armed", "checker", "checker_of_batches", "faketime", "orders", "proxy", "report"}
 _REPETITION = re.compile(r"time\d+")
 _OUTCOMES = {"passed": True, "failed": False, "error": False}
 
