@@ -4,11 +4,11 @@ import argparse
 import signal
 import sys
 
-from benchmarks import api, costs, latency, machine, many, recovery, runs, storm, triggers
+from benchmarks import api, batches, costs, latency, machine, many, recovery, runs, storm, triggers
 from benchmarks.stage import Kind, Stage
 
 ALL = "all"
-BENCHMARKS = ("storm", "runs", "costs", "latency", "triggers", "recovery", "many", "api")
+BENCHMARKS = ("storm", "runs", "costs", "latency", "triggers", "recovery", "many", "batches", "api")
 DATABASES = {"sqlite": [Kind.SQLITE], "postgres": [Kind.POSTGRES], "both": [*Kind]}
 
 
@@ -40,6 +40,8 @@ def _run(name: str, stage: Stage, asked: argparse.Namespace) -> None:
             recovery.run(stage, kinds, asked.kills)
         case "many":
             many.run(stage, kinds)
+        case "batches":
+            batches.run(stage, kinds, asked.items, asked.threads)
         case "api":
             api.run(stage, kinds)
 
@@ -54,6 +56,7 @@ def _arguments() -> argparse.Namespace:
         "--schedules", type=int, nargs="+", default=[10_000, 100_000], help="due in the storm"
     )
     parser.add_argument("--runs", type=int, default=5000, help="echo runs, and no-ops")
+    parser.add_argument("--items", type=int, default=10_000, help="of a batch run to its end")
     parser.add_argument("--rounds", type=int, default=2, help="of echo runs and no-ops")
     parser.add_argument("--threads", type=int, default=8, help="of a worker")
     parser.add_argument("--seconds", type=int, default=30, help="of a steady load of schedules")

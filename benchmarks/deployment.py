@@ -25,7 +25,7 @@ def deployed(stage: Stage, kind: Kind, processes: list[str], **environ: str) -> 
                 system.start(process)
             if "web" in processes:
                 system.wait_until_it_serves("/healthz")
-            wait_for_workers(system, processes.count("worker"))
+            wait_for_workers(system, processes.count("worker") + processes.count("batch"))
             since = clock.now()
             call(seed.queued_runs, url, _WARM_UP_RUNS)
             call(records.until_ended, url, _WARM_UP_RUNS, since, _PATIENCE_SECONDS)

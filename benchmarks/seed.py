@@ -132,6 +132,13 @@ def schedules_with_history(database_url: str, count: int) -> tuple[str, list[str
     return token, ids
 
 
+def operator(database_url: str) -> str:
+    """A token of an operator."""
+    db.connect(database_url)
+    with db.transaction():
+        return _operator()
+
+
 def _operator() -> str:
     _, token = tokens.create("benchmark", Role.OPERATOR, now=clock.now())
     return token

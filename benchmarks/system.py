@@ -8,6 +8,7 @@ import subprocess
 import time
 import urllib.error
 import urllib.request
+from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -27,6 +28,7 @@ class System:
         self._environ = os.environ | environ | {"PORT": str(self.port), "PATH": bin_first()}
         self._started = 0
         self._processes: list[subprocess.Popen[bytes]] = []
+        self._named: dict[str, list[subprocess.Popen[bytes]]] = defaultdict(list)
 
     @property
     def database_url(self) -> str:
@@ -42,7 +44,17 @@ class System:
 
     def execute(self, name: str, command: str) -> None:
         """Start *command*, whose log is kept under *name*."""
-        self._processes.append(self._open(name, command))
+        process = self._open(name, command)
+        self._processes.append(process)
+        self._named[name].append(process)
+
+    def pids(self, name: str) -> list[int]:
+        """The process that was started as *name*, and its children."""
+        found: list[int] = []
+        for process in self._named[name]:
+            children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text()
+            found += [process.pid, *map(int, children.split())]
+        return found
 
     def call(self, name: str, command: str) -> None:
         """Wait until *command* has ended. Raises `RuntimeError` with the logs if it failed."""
