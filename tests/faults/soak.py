@@ -1,4 +1,4 @@
-"""Many schedules under random faults, for as long as is wanted, and the checker at the end.
+"""Many schedules and batches under random faults, for as long as is wanted, and then the checker.
 
     python tests/faults/soak.py --minutes 30 --seed 7 --database postgres
 
@@ -15,10 +15,11 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import pytest
 
@@ -37,7 +38,7 @@ from waiting import wait_until  # noqa: E402
 from shared import clock, db  # noqa: E402
 from shared.migrations import migrate  # noqa: E402
 
-KINDS = ("web", "scheduler", "scheduler", "worker", "worker", "worker")
+KINDS = ("web", "scheduler", "scheduler", "worker", "worker", "worker", "batch", "batch")
 # As they follow each other at random, the database is whole most of the time.
 ORDER_EVERY, FAULT_EVERY, LOOK_EVERY = 0.25, 4.0, 60.0
 _SETTLED_WITHIN = 300.0
@@ -81,6 +82,7 @@ class Client:
             *[self._now] * 4,
             *[self._minutely, self._trigger, self._change, self._delete],
             *[self._cancel] * 2,
+            *[self._batch, self._move_batch],
         ]
         thing = self._chance.choice(things)
         try:
@@ -121,6 +123,17 @@ class Client:
     def _cancel(self) -> None:
         if self._orders.runs:
             self._orders.cancel(self._chance.choice(self._orders.runs[-50:]), by_api=True)
+
+    def _batch(self) -> None:
+        count, most = self._chance.randrange(1, 30), self._chance.choice([None, 1, 3])
+        how = {"max_concurrency": most, "retry_backoff_seconds": 1}
+        self._orders.batch(self._agent(), count, by_api=True, **how)
+
+    def _move_batch(self) -> None:
+        if self._orders.batches:
+            batch_id = self._chance.choice(self._orders.batches[-10:])
+            action = self._chance.choice(["pause", "resume", "resume", "cancel"])
+            self._orders.move(batch_id, action)
 
     def _any_schedule(self) -> Any:
         if not self._orders.known:
@@ -175,7 +188,9 @@ class Saboteur:
         self._any().send_signal(signal.SIGTERM)
 
     def _freeze(self) -> None:
-        process = self._platform.any_of(self._chance.choice(["worker", "scheduler"]), self._chance)
+        process = self._platform.any_of(
+            self._chance.choice(["worker", "scheduler", "batch"]), self._chance
+        )
         if process.poll() is None:
             process.send_signal(signal.SIGSTOP)
             for_seconds = self._chance.uniform(0.5, 6)
@@ -258,7 +273,7 @@ class Soak:
             lines,
             self._orders.list,
             settled=False,
-            accepted=self._orders.runs,
+            accepted=[*self._orders.runs, *self._orders.batches],
             earlier=earlier,
         )
         statuses = Counter(run["status"] for run in seen.runs.values())
@@ -278,17 +293,29 @@ class Soak:
                 seen = self._system.snapshot()
             except AWAY:
                 return None
+            self._resume_batches(seen)
             return seen if seen.is_quiet() else None
 
         seen = wait_until(quiet, "all to be quiet", timeout=deadline - time.monotonic())
         self._orders.find_unanswered(seen)
         lines = record.lines(self._outside.path)
         earlier = [] if before is None else [before]
-        check(seen, lines, self._orders.list, accepted=self._orders.runs, earlier=earlier)
+        accepted = [*self._orders.runs, *self._orders.batches]
+        check(seen, lines, self._orders.list, accepted=accepted, earlier=earlier)
         asked = ", ".join(f"{count} {what}" for what, count in self._client.asked.most_common())
         struck = ", ".join(f"{count} {what}" for what, count in self._saboteur.struck.most_common())
         self._say(f"Asked: {asked}. Struck: {struck}.")
-        self._say(f"{len(seen.runs)} runs, {len(lines)} lines outside: every promise was kept.")
+        runs, batches = len(seen.runs), len(seen.batches)
+        self._say(
+            f"{runs} runs, {batches} batches, {len(lines)} lines outside: every promise was kept."
+        )
+
+    def _resume_batches(self, seen: Snapshot) -> None:
+        """Resume what somebody paused, or nobody answered having paused."""
+        for batch in seen.batches.values():
+            if batch["status"] == "PAUSED":
+                with suppress(OSError, Refused):
+                    self._orders.move(str(UUID(batch["id"])), "resume")
 
     def _schedules_are_over(self) -> bool:
         self._platform.tend()
