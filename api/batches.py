@@ -197,9 +197,8 @@ class RetryFailed(MethodView):
         batch = batches.get(batch_id)
         if batch.finished_at is None:
             raise Conflict(f"Batch {batch_id} has not ended yet; what failed is run again then.")
-        progress = batch_state.get(batch_id, now=work.now())
-        if not progress["counts"]["failed"]:
-            raise Conflict(f"No item of batch {batch_id} failed.")
+        if next(batch_items.failed(batch_id), None) is None:
+            raise Conflict(f"Of batch {batch_id} no item failed, or it was pruned since.")
         orders = {
             name: getattr(batch, name)
             for name in (

@@ -30,14 +30,19 @@ control_socket_disable = True
 def post_worker_init(worker: Any) -> None:
     """Have those who watch something go when the process is told to end; it waits for them."""
     services = worker.wsgi.extensions[KEY]
-    ends = signal.getsignal(signal.SIGTERM)
+    before = {
+        number: signal.getsignal(number)
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT)
+    }
 
     def end(number: int, frame: FrameType | None) -> None:
         services.live.close()
+        ends = before[signal.Signals(number)]
         if callable(ends):
             ends(number, frame)
 
-    signal.signal(signal.SIGTERM, end)
+    for number in before:
+        signal.signal(number, end)
 
 
 def worker_exit(server: Any, worker: Any) -> None:

@@ -7,15 +7,12 @@ import json
 import logging
 import queue
 import threading
-from collections import defaultdict
 from collections.abc import Generator, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from typing import Any
 from uuid import UUID
 
 from flask import Response
-from peewee import PeeweeException
-from playhouse.pool import MaxConnectionsExceeded
 from werkzeug.exceptions import ServiceUnavailable
 
 from shared import batch_state, clock, db
@@ -63,7 +60,7 @@ class Watch:
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
-        self._watchers: defaultdict[UUID, list[Watcher]] = defaultdict(list)
+        self._watchers: dict[Watcher, UUID] = {}
         self._thread: threading.Thread | None = None
         self._closing = False
         self._trouble = Trouble(logger, "look at the batches that are watched")
@@ -77,43 +74,30 @@ class Watch:
 
         Raises `ServiceUnavailable` if too many watch.
         """
-        with self._changed:
-            watching = sum(map(len, self._watchers.values()))
-        if watching >= MOST or self._closing:
-            raise ServiceUnavailable(
-                "Too many are watching here; try again.", retry_after=_RETRY_AFTER_SECONDS
-            )
-        headers = {"X-Accel-Buffering": "no", "Cache-Control": "no-store"}
-        texts = self._texts(batch_id, first)
-        return Response(texts, headers=headers, content_type="text/event-stream")
-
-    def _texts(self, batch_id: UUID, first: dict[str, Any]) -> Iterator[str]:
-        number, state = 1, first
-        with self._watching(batch_id, first) as watcher:
-            while not state["finishedAt"]:
-                yield _event("progress", str(number), state)
-                number += 1
-                heard = yield from watcher.hear()
-                if heard is None:
-                    return
-                state = heard
-        yield _event(ENDED, ENDED, state)
-
-    @contextmanager
-    def _watching(self, batch_id: UUID, first: dict[str, Any]) -> Iterator[Watcher]:
         watcher = Watcher(first)
+        self._enter(batch_id, watcher)
+        headers = {"X-Accel-Buffering": "no", "Cache-Control": "no-store"}
+        response = Response(
+            _texts(watcher, first), headers=headers, content_type="text/event-stream"
+        )
+        # Whatever becomes of it, even if nobody ever reads it.
+        response.call_on_close(lambda: self._leave(watcher))
+        return response
+
+    def _enter(self, batch_id: UUID, watcher: Watcher) -> None:
         with self._changed:
-            self._watchers[batch_id].append(watcher)
+            if len(self._watchers) >= MOST or self._closing:
+                raise ServiceUnavailable(
+                    "Too many are watching here; try again.", retry_after=_RETRY_AFTER_SECONDS
+                )
+            self._watchers[watcher] = batch_id
             if self._thread is None:
                 self._thread = threading.Thread(target=self._run, name="live", daemon=True)
                 self._thread.start()
-        try:
-            yield watcher
-        finally:
-            with self._changed:
-                self._watchers[batch_id].remove(watcher)
-                if not self._watchers[batch_id]:
-                    del self._watchers[batch_id]
+
+    def _leave(self, watcher: Watcher) -> None:
+        with self._changed:
+            self._watchers.pop(watcher, None)
 
     def _run(self) -> None:
         while True:
@@ -121,24 +105,36 @@ class Watch:
                 if not self._watchers:
                     self._thread = None
                     return
-                watched = list(self._watchers)
+                watched = set(self._watchers.values())
                 self._changed.wait(_LOOK_EVERY_SECONDS)
             states = {} if self._closing else self._look(watched)
             with self._changed:
-                for batch_id, watchers in self._watchers.items():
-                    for watcher in watchers:
-                        if self._closing or batch_id in states:
-                            watcher.tell(states.get(batch_id))
+                for watcher, batch_id in self._watchers.items():
+                    if self._closing or batch_id in states:
+                        watcher.tell(states.get(batch_id))
 
-    def _look(self, watched: list[UUID]) -> dict[UUID, dict[str, Any]]:
+    def _look(self, watched: set[UUID]) -> dict[UUID, dict[str, Any]]:
         try:
             with db.connection():
                 states = batch_state.several(watched, now=clock.now())
-        except (PeeweeException, MaxConnectionsExceeded) as error:
+        except Exception as error:
+            # Whatever it is: without this thread nobody would be told anything any more.
             self._trouble.begins(error)
             return {}
         self._trouble.ends()
         return states
+
+
+def _texts(watcher: Watcher, first: dict[str, Any]) -> Iterator[str]:
+    number, state = 1, first
+    while not state["finishedAt"]:
+        yield _event("progress", str(number), state)
+        number += 1
+        heard = yield from watcher.hear()
+        if heard is None:
+            return
+        state = heard
+    yield _event(ENDED, ENDED, state)
 
 
 def _event(name: str, id: str, state: dict[str, Any]) -> str:

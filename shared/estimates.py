@@ -3,8 +3,9 @@
 An item costs what its agent reports, and the time that it takes on a machine: seconds times the
 price of an hour, shared among the threads of the worker. The mean of *n* measured costs with the
 deviation *s* is itself uncertain by *s/√n*, and the sum of *m* more items varies by *s·√m* around
-it; the range is two standard deviations of both together to either side, as for the prediction of
-a sum from a sample (the normal approximation, for the costs themselves are seldom normal).
+it; the range is two standard deviations of both together to either side, and more where few were
+measured, as for the prediction of a sum from a sample: 19 of 20 are to be in it (if costs were
+normal, which they seldom are).
 """
 
 from collections.abc import Sequence
@@ -36,11 +37,23 @@ class Measured:
 
     def range_of(self, items: int) -> "Range":
         """What so many items will cost."""
-        # One says nothing of how far they lie apart: as far as they are large, say.
-        deviation = self.deviation if self.count > 1 else self.mean
-        apart = 2 * deviation * sqrt(items * items / self.count + items)
+        if self.count > 1:
+            others = self.count - 1
+            apart = _width(others) * self.deviation * sqrt(self.count / others)
+        else:
+            # One says nothing of how far they lie apart: as far as they are large, say.
+            apart = 2 * self.mean
+        apart *= sqrt(items * items / self.count + items)
         middle = self.mean * items
         return Range(max(middle - apart, 0.0), middle + apart)
+
+
+def _width(others: int) -> float:
+    """Within how many standard deviations are 19 of 20, where one and so many others tell of it.
+
+    That is the quantile of Student's distribution, by the first terms of its expansion.
+    """
+    return 1.96 + 2.37 / others + 2.82 / others**2 + 2.56 / others**3
 
 
 class Range(NamedTuple):
@@ -151,7 +164,8 @@ def _latest(agent_id: str) -> list[tuple[float | None, float]]:
     return [
         (
             None if cost is None else float(cost),
-            (db.instant(finished) - db.instant(started)).total_seconds(),
+            # Workers do not agree on the time to the millisecond.
+            max((db.instant(finished) - db.instant(started)).total_seconds(), 0.0),
         )
         for cost, started, finished in rows
     ]

@@ -1,5 +1,6 @@
 """The queues, as whoever scales workers wants to know them: what waits, what runs, who is there."""
 
+from collections import Counter, defaultdict
 from datetime import datetime, timedelta
 from math import ceil
 from typing import Any, NamedTuple
@@ -19,13 +20,16 @@ _RUNS_WAITING = """
 _RUNNING = """
     SELECT queue, count(*) FROM run {by_lease} WHERE status = 'RUNNING' GROUP BY queue
 """
-# Of each batch that goes on: what of it waits, runs, and may run at once.
+# Of each batch: what of it waits, what runs, and how much may run at once. Where nothing more may
+# start nothing waits, but what runs may finish.
 _BATCHES = """
-    SELECT b.queue, p.total - p.taken - p.dropped + p.queued, p.running, b.max_concurrency,
-      b.accepted_at
+    SELECT b.queue, b.agent_id, a.max_concurrency,
+      CASE WHEN b.status = 'PAUSED' OR b.ending_at IS NOT NULL OR NOT a.enabled THEN 0
+        ELSE p.total - p.taken - p.dropped + p.queued END,
+      p.running, b.max_concurrency, b.accepted_at
     FROM batch b {by_live} JOIN batch_progress p ON p.batch_id = b.id
+      JOIN agent a ON a.id = b.agent_id
     WHERE b.finished_at IS NULL AND b.accepted_at IS NOT NULL
-      AND b.status IN ('QUEUED', 'RUNNING') AND b.ending_at IS NULL
 """
 
 
@@ -57,9 +61,8 @@ class _Demand:
         self.depth = self.wanted_threads = 0
         self.since: datetime | None = None
 
-    def add(self, waiting: int, at_once: int, since: datetime | None) -> None:
+    def add(self, waiting: int, since: datetime | None) -> None:
         self.depth += waiting
-        self.wanted_threads += at_once
         if waiting and since is not None:
             self.since = since if self.since is None else min(since, self.since)
 
@@ -79,8 +82,8 @@ def all_queues(now: datetime, *, threads_of_a_worker: int) -> list[Queue]:
     ]:
         demand = demands.get(name) or _Demand()
         workers, threads = crews.get(name, (0, 0))
-        a_worker = threads / workers if threads else threads_of_a_worker
-        wanted = ceil(demand.wanted_threads / a_worker)
+        crew, theirs = (workers, threads) if threads else (1, threads_of_a_worker)
+        wanted = ceil(demand.wanted_threads * crew / theirs)
         found.append(
             Queue(
                 name=name,
@@ -90,7 +93,7 @@ def all_queues(now: datetime, *, threads_of_a_worker: int) -> list[Queue]:
                 running=running.get(name, 0),
                 workers=workers,
                 threads=threads,
-                wanted_workers=wanted if most is None else min(wanted, most),
+                wanted_workers=_at_most(most, wanted),
                 max_workers=most,
             )
         )
@@ -106,14 +109,21 @@ def one(name: str, now: datetime, *, threads_of_a_worker: int) -> Queue:
 
 
 def _demands(now: datetime, running: dict[str, int]) -> dict[str, _Demand]:
-    of_runs = _Demand()
+    demands: defaultdict[str, _Demand] = defaultdict(_Demand)
     sql = _RUNS_WAITING.format(by_queue=db.indexed_by("run_queued"))
     (waiting,) = db.execute(sql, {"now": stamp(now), "most": RUNS_COUNTED}).fetchone()
-    at_once = waiting + running.get(RUNS_QUEUE, 0)
-    of_runs.add(waiting, at_once, run_lines.waiting_since() if waiting else None)
-    demands = {RUNS_QUEUE: of_runs}
+    of_runs = demands[RUNS_QUEUE]
+    of_runs.add(waiting, run_lines.waiting_since() if waiting else None)
+    of_runs.wanted_threads = waiting + running.get(RUNS_QUEUE, 0)
+    at_once: Counter[tuple[str, str, int | None]] = Counter()
     rows: list[Any] = db.execute(_BATCHES.format(by_live=db.indexed_by("batch_live"))).fetchall()
-    for queue, waiting, runs, most, since in rows:
-        at_once = waiting + runs if most is None else min(waiting + runs, most)
-        demands.setdefault(queue, _Demand()).add(waiting, at_once, db.instant(since))
+    for queue, agent_id, agent_most, waiting, runs, most, since in rows:
+        demands[queue].add(waiting, db.instant(since))
+        at_once[queue, agent_id, agent_most] += _at_most(most, waiting + runs)
+    for (queue, _, agent_most), number in at_once.items():
+        demands[queue].wanted_threads += _at_most(agent_most, number)
     return demands
+
+
+def _at_most(most: int | None, number: int) -> int:
+    return number if most is None else min(number, most)

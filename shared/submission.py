@@ -163,6 +163,8 @@ def accept(submission: Submission, *, key: IdempotencyKey | None, now: datetime)
         made = made_with(key)
         if made is not None:
             return made
+    if not submission.items:
+        raise Invalid({"items": ["Give at least one item."]})
     # They must still be usable, and stay so until it can be seen that a batch uses them.
     _usable(submission.orders, now)
     accepted: int = (

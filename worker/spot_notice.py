@@ -6,16 +6,17 @@ A file that appears, or a URL that is polled:
   with an `action` (IMDSv2: after a 401 with a token);
 - Google Cloud: `http://metadata.google.internal/computeMetadata/v1/instance/preempted` says TRUE;
 - Azure: `http://169.254.169.254/metadata/scheduledevents?api-version=2020-07-01` lists an event of
-  the type Preempt or Terminate.
+  the type Preempt or Terminate among whose resources is this machine. The events of a scale set
+  are told to all of its machines.
 """
 
 import http.client
 import json
 import logging
 import threading
+from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
 from urllib.parse import SplitResult, urlsplit
 
 from shared.log import Trouble
@@ -27,7 +28,8 @@ _LONGEST_ANSWER = 64 * 1024
 # Each cloud wants to see the one that is its own, so that no page of the web can ask.
 _HEADERS = {"Metadata-Flavor": "Google", "Metadata": "true"}
 _TOKEN_PATH = "/latest/api/token"  # noqa: S105 - it is where to get one
-_AZURE_EVENTS = {"Preempt", "Terminate"}
+_AZURE_EVENTS = ("Preempt", "Terminate")
+_AZURE_NAME_PATH = "/metadata/instance/compute/name?api-version=2021-02-01&format=text"
 
 
 class SpotNotice:
@@ -80,20 +82,41 @@ class SpotNotice:
             _, token = _ask("PUT", url, _TOKEN_PATH, lifetime)
             headers = {**_HEADERS, "X-aws-ec2-metadata-token": token.strip()}
             status, body = _ask("GET", url, url.path, headers)
-        return status == http.HTTPStatus.OK and says_so(body)
+        if status == http.HTTPStatus.NOT_FOUND:
+            return False
+        return says_so(_understood(status, body), lambda: _name(url))
 
 
-def says_so(body: str) -> bool:
-    """Whether what a cloud answered is a notice. Raises `ValueError` on what none of them says."""
+def says_so(body: str, name: Callable[[], str]) -> bool:
+    """Whether what a cloud answered is a notice for the machine of that *name*.
+
+    Raises `ValueError` on what none of them says.
+    """
     text = body.strip()
     if text.upper() in {"TRUE", "FALSE"}:
         return text.upper() == "TRUE"
-    said: Any = json.loads(text)
-    if not isinstance(said, dict) or not {"action", "Events"} & said.keys():
-        raise ValueError(f"it says what no cloud does: {text[:100]}")
-    if "action" in said:
-        return True
-    return any(event.get("EventType") in _AZURE_EVENTS for event in said["Events"])
+    try:
+        match json.loads(text):
+            case {"action": _}:
+                return True
+            case {"Events": [*events]}:
+                taken = [each for each in events if each["EventType"] in _AZURE_EVENTS]
+                machines = {machine.lower() for each in taken for machine in each["Resources"]}
+                return bool(machines) and name().lower() in machines
+    except (TypeError, LookupError, AttributeError, RecursionError, json.JSONDecodeError):
+        pass
+    raise ValueError(f"it says what no cloud does: {text[:100]}")
+
+
+def _name(url: SplitResult) -> str:
+    """What Azure calls this machine."""
+    return _understood(*_ask("GET", url, _AZURE_NAME_PATH, _HEADERS)).strip()
+
+
+def _understood(status: int, body: str) -> str:
+    if status != http.HTTPStatus.OK:
+        raise ValueError(f"it answers {status}: {body[:100]}")
+    return body
 
 
 def _ask(method: str, url: SplitResult, path: str, headers: dict[str, str]) -> tuple[int, str]:

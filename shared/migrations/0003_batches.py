@@ -215,13 +215,18 @@ POSTGRES_TRIGGER = (
         SELECT DISTINCT NEW.batch_id FROM after AS new_run JOIN before AS old_run ON OLD.id = NEW.id
         WHERE NEW.batch_id IS NOT NULL AND OLD.status <> NEW.status
       );
-      PERFORM FROM batch WHERE id = ANY(batches) AND status = 'QUEUED'
-      ORDER BY id FOR NO KEY UPDATE;
-      UPDATE batch SET status = 'RUNNING'
-      WHERE id = ANY(batches) AND status = 'QUEUED'
-        AND id IN (SELECT batch_id FROM after WHERE after.status = 'RUNNING');
-      PERFORM FROM batch_progress WHERE batch_id = ANY(batches)
-      ORDER BY batch_id FOR NO KEY UPDATE;
+      IF cardinality(batches) = 0 THEN
+        RETURN NULL;
+      END IF;
+      IF EXISTS (SELECT FROM after WHERE status = 'RUNNING') THEN
+        PERFORM FROM batch WHERE id = ANY(batches) AND status = 'QUEUED'
+        ORDER BY id FOR NO KEY UPDATE;
+        UPDATE batch SET status = 'RUNNING' WHERE id = ANY(batches) AND status = 'QUEUED';
+      END IF;
+      IF cardinality(batches) > 1 THEN
+        PERFORM FROM batch_progress WHERE batch_id = ANY(batches)
+        ORDER BY batch_id FOR NO KEY UPDATE;
+      END IF;
       UPDATE batch_progress p SET
         {", ".join(f"{name} = p.{name} + moved.{name}" for name in _ADDED)},
         started_at = COALESCE(p.started_at, moved.started_at),

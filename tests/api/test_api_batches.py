@@ -446,7 +446,20 @@ def test_only_what_has_ended_and_failed_is_run_again(operator, run_all):
 
     assert (before.status_code, after.status_code) == (409, 409)
     assert "has not ended yet" in before.json["detail"]
-    assert "No item of batch" in after.json["detail"]
+    assert "no item failed" in after.json["detail"]
+
+
+def test_what_was_pruned_is_not_run_again(operator, run_all):
+    batch_id = submit(operator, 2)
+    run_all(failing_odd)
+    BatchItem.delete().execute()
+
+    response = operator.post(f"{PATH}/{batch_id}/retry-failed")
+
+    assert response.status_code == 409
+    assert "or it was pruned since" in response.json["detail"]
+    assert operator.get(f"{PATH}/{batch_id}/items").json["totalElements"] == 0
+    assert operator.get(PATH).json["totalElements"] == 1
 
 
 def test_who_did_what_is_on_record(operator, run_all):

@@ -6,14 +6,25 @@ from datetime import timedelta
 from types import SimpleNamespace
 
 import pytest
-from factories import LEASE, MINUTE, NOON, make_run, make_schedule
+from factories import LEASE, MINUTE, NOON, make_batch, make_run, make_schedule
 from waiting import wait_until
 
 from shared import db, new_runs, retention
+from shared.batch_models import Batch, BatchItem, BatchProgress
 from shared.idempotency import IdempotencyKey
 from shared.ids import uuid7
 from shared.models import Run, RunEvent
-from shared.states import ACTIVE, COMPLETED, ENDED, MISSED, PAUSED, QUEUED, RUNNING
+from shared.states import (
+    ACTIVE,
+    COMPLETED,
+    ENDED,
+    MISSED,
+    PAUSED,
+    QUEUED,
+    RUNNING,
+    BatchReason,
+    BatchStatus,
+)
 
 pytestmark = pytest.mark.usefixtures("database")
 
@@ -239,6 +250,91 @@ def test_two_that_prune_at_once_pass_each_other_by():
     assert pruned == 1
     assert other.id not in left()
     assert prune() == 1
+
+
+def make_old_batch(finished_at, *, items=3, **values):
+    """A batch that was made two weeks ago; its items have been runs, which soon ended."""
+    status = BatchStatus.COMPLETED if finished_at else BatchStatus.RUNNING
+    batch = make_batch(
+        items=items,
+        **{"status": status, "finished_at": finished_at, "created_at": NOON - 2 * WEEK} | values,
+    )
+    BatchProgress.update(taken=items, completed=items).where(BatchProgress.batch == batch).execute()
+    for index in range(items):
+        make_old(batch=batch, item_index=index, queue="local")
+    return batch
+
+
+def items_left():
+    return [(item.batch_id, item.item_index) for item in BatchItem.select()]
+
+
+def test_of_a_batch_that_ended_long_ago_only_the_sum_stays():
+    batch = make_old_batch(NOON - WEEK - MINUTE)
+    before = BatchProgress.get_by_id(batch.id)
+
+    assert prune() == 3
+
+    assert (left(), items_left()) == ([], [])
+    assert Batch.get_by_id(batch.id).status is BatchStatus.COMPLETED
+    after = BatchProgress.get_by_id(batch.id)
+    assert after.__data__ == before.__data__
+    assert (after.total, after.completed) == (3, 3)
+
+
+@pytest.mark.parametrize(
+    ("finished_at", "values"),
+    [
+        (None, {}),
+        (None, {"status": BatchStatus.PAUSED, "reason": BatchReason.PAUSED_BY_REQUEST}),
+        (None, {"accepted_at": None, "status": BatchStatus.QUEUED}),
+        (NOON - WEEK, {}),
+        (NOON, {}),
+    ],
+)
+def test_of_a_batch_that_goes_on_or_ended_lately_all_stays_however_old_it_is(finished_at, values):
+    batch = make_old_batch(finished_at, **values)
+    make_old_batch(NOON - WEEK - MINUTE)
+    of_no_batch = make_old()
+
+    assert prune() == 3 + 1
+
+    assert items_left() == [(batch.id, index) for index in range(3)]
+    assert Run.select().where(Run.batch == batch).count() == len(left()) == 3
+    assert of_no_batch.id not in left()
+
+
+def test_a_batch_that_goes_on_hides_none_behind_it(monkeypatch):
+    monkeypatch.setattr(retention, "_READ_AT_ONCE", 2)
+    batch = make_old_batch(None, items=5)
+    make_old(at=NOON - 2 * WEEK + MINUTE)
+
+    assert prune() == 1
+
+    assert Run.select().where(Run.batch == batch).count() == len(left()) == 5
+
+
+def test_the_items_of_a_batch_that_were_never_runs_go_as_well():
+    batch = make_batch(items=3, status=BatchStatus.CANCELLED, finished_at=NOON - 2 * WEEK)
+
+    assert prune(days=0) == 0
+    assert len(items_left()) == 3
+    assert prune() == 0
+
+    assert items_left() == []
+    assert Batch.select().where(Batch.id == batch).exists()
+
+
+def test_a_step_deletes_only_a_few_items(monkeypatch):
+    monkeypatch.setattr(retention, "_DELETED_AT_ONCE", 4)
+    for _ in range(2):
+        make_batch(items=10, status=BatchStatus.CANCELLED, finished_at=NOON - 2 * WEEK)
+    counts = []
+
+    for _ in retention.prune(days=7, now=NOON):
+        counts.append(len(items_left()))
+
+    assert sorted(set(counts), reverse=True) == [16, 12, 10, 6, 2, 0]
 
 
 @pytest.mark.parametrize("walk", [retention._too_old, retention._too_many])

@@ -226,6 +226,13 @@ def test_an_agent_that_went_away_while_the_items_came_in_runs_none_of_them(chang
     assert seen() == []
 
 
+def test_a_batch_of_nothing_is_refused():
+    submitted = begun()
+
+    with pytest.raises(Invalid):
+        accept(submitted)
+
+
 def test_what_it_will_cost_is_on_record_before_it_runs():
     compute.create("spot", {"price_per_hour": Decimal("36")}, now=NOON)
     make_worker(queues=["spot"], threads=4)
