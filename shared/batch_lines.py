@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, NamedTuple, overload
 
-from shared import db, new_runs, places
+from shared import db, item_runs, places
 from shared.db import stamp
 from shared.ids import uuid7_hex
 from shared.messages import Chosen, Sending
@@ -108,7 +108,7 @@ class BatchLines:
                     {"id": run_id, "batch_id": batch.id, "item_index": batch.taken + number}
                 )
         if rows:
-            new_runs.for_items(rows, again_at=again_at)
+            item_runs.make(rows, again_at=again_at)
         return made
 
 

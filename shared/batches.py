@@ -9,7 +9,7 @@ from datetime import datetime
 from decimal import Decimal
 from uuid import UUID
 
-from shared import db, runs
+from shared import db, item_runs
 from shared.batch_models import Batch, BatchProgress
 from shared.errors import Conflict, NotFound
 from shared.states import LIVE_BATCH, BatchReason, BatchStatus
@@ -41,7 +41,7 @@ def pause(batch_id: UUID, reason: BatchReason, *, now: datetime) -> None:
         )
         if not paused:
             raise _not_to_be("paused", get(batch_id))
-        runs.unsend_items(batch_id, now=now)
+        item_runs.take_back(batch_id, now=now)
 
 
 def resume(batch_id: UUID, *, budget_usd: Decimal | None, now: datetime) -> None:
@@ -89,7 +89,7 @@ def end(batch_id: UUID, reason: BatchReason, *, now: datetime) -> None:
             BatchProgress.update(dropped=BatchProgress.total - BatchProgress.taken).where(
                 BatchProgress.batch == batch_id
             ).execute()
-            runs.cancel_items(batch_id, now=now)
+            item_runs.cancel(batch_id, now=now)
 
 
 def spent_usd(progress: BatchProgress) -> Decimal:

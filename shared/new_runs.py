@@ -5,7 +5,6 @@ unique keys of the table decide who was first.
 """
 
 import json
-from collections import Counter
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
@@ -96,48 +95,7 @@ def for_fire_times(rows: list[dict[str, Any]], *, now: datetime) -> None:
         JOIN schedule s ON s.id = d.schedule_id JOIN agent a ON a.id = s.agent_id
         WHERE true ON CONFLICT DO NOTHING
     """
-    db.execute(_insert(columns, source), {"rows": json.dumps(rows), "now": db.stamp(now)})
-
-
-_ITEM = {"id": "uuid", "batch_id": "uuid", "item_index": "int"}
-_OF_ITEM = {
-    **{name: f"d.{name}" for name in _ITEM},
-    **{name: f"i.{name}" for name in ("message", "metadata")},
-    **{
-        name: f"b.{name}"
-        for name in (
-            *("agent_id", "kind", "config", "timeout_seconds", "max_attempts"),
-            *("retry_backoff_seconds", "priority", "queue"),
-        )
-    },
-    "session_id": "d.id",
-    "trigger": "'BATCH'",
-    "status": "'QUEUED'",
-    "queued_at": "b.accepted_at",
-    "available_at": "b.accepted_at",
-    "dispatch_at": ":again_at",
-    "dispatches": "1",
-    "attempt": "0",
-    "uncounted": "0",
-}
-
-
-def for_items(rows: list[dict[str, Any]], *, again_at: str) -> None:
-    """Make runs of items of batches, marked as sent: each row has the keys of `_ITEM`.
-
-    To be called in the transaction that has locked the batches and counted what they have taken.
-    """
-    source = f"""
-        {db.rows("rows", _ITEM)} d JOIN batch b ON b.id = d.batch_id
-        JOIN batch_item i ON i.batch_id = d.batch_id AND i.item_index = d.item_index
-    """
-    db.execute(_insert(_OF_ITEM, source), {"rows": json.dumps(rows), "again_at": again_at})
-    for batch_id, count in Counter(row["batch_id"] for row in rows).items():
-        db.execute(
-            "UPDATE batch_progress SET taken = taken + :count, queued = queued + :count"
-            " WHERE batch_id = :batch_id",
-            {"count": count, "batch_id": batch_id},
-        )
+    db.execute(insert(columns, source), {"rows": json.dumps(rows), "now": db.stamp(now)})
 
 
 def trigger(
@@ -267,7 +225,7 @@ def _make(
     """
     run_id = uuid7(now)
     cursor = db.execute(
-        _insert(columns, source),
+        insert(columns, source),
         {
             "session_id": run_id.hex,
             **{name: value for name, value in values.items() if value is not None},
@@ -290,7 +248,8 @@ def _make(
     return first.id, False
 
 
-def _insert(columns: Mapping[str, str], source: str) -> str:
+def insert(columns: Mapping[str, str], source: str) -> str:
+    """The INSERT … SELECT that fills *columns* of runs by expressions on *source*."""
     return (
         f"INSERT INTO run ({', '.join(columns)}) SELECT {', '.join(columns.values())} FROM {source}"
     )

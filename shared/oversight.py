@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from shared import batch_state, batches, db, new_runs, pace, runs, submission
+from shared import batch_state, batches, db, item_runs, new_runs, pace, submission
 from shared.batch_models import Batch
 from shared.db import stamp
 from shared.errors import Conflict
@@ -114,7 +114,7 @@ class Overseer:
             runs_left = batch.queued + batch.running + batch.paused
             if runs_left:
                 with db.transaction():
-                    runs.cancel_items(batch.id, now=now)
+                    item_runs.cancel(batch.id, now=now)
             return
         if batch.deadline is not None and batch.deadline <= now:
             batches.end(batch.id, BatchReason.DEADLINE_PASSED, now=now)
@@ -122,7 +122,7 @@ class Overseer:
         elif batch.status is BatchStatus.PAUSED:
             if batch.queued:
                 with db.transaction():
-                    runs.unsend_items(batch.id, now=now)
+                    item_runs.take_back(batch.id, now=now)
         elif batch.budget_spent:
             _pause(batch, now)
         else:
@@ -189,7 +189,7 @@ def _pause(batch: Seen, now: datetime) -> None:
             Batch.ending_at.is_null(),
         )
         if paused:
-            runs.unsend_items(batch.id, now=now)
+            item_runs.take_back(batch.id, now=now)
             _give_notice(batch.id, "batch.budget_spent", now)
     if paused:
         logger.warning("batch %s pauses: its budget is spent", batch.id)

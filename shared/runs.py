@@ -28,7 +28,6 @@ from shared.states import (
     RunStatus,
 )
 
-_CANCELLED_AT_ONCE = 500
 # Spelled out, for a planner knows a partial index by its own words only.
 _IS_RUNNING = Run.status == SQL("'RUNNING'")
 
@@ -316,35 +315,13 @@ def cancel(run_id: UUID, *, now: datetime) -> None:
 
     Raises `NotFound` or `RunEnded`.
     """
-    cancelled: int = (
-        _cancelling(now).where(Run.id == run_id, Run.status.in_(list(ACTIVE))).execute()
-    )
+    cancelled: int = cancelling(now).where(Run.id == run_id, Run.status.in_(list(ACTIVE))).execute()
     if not cancelled:
         raise RunEnded(run_id, get(run_id).status)
 
 
-def cancel_items(batch_id: UUID, *, now: datetime) -> int:
-    """Cancel what of a batch has become runs that have not ended; how many that were.
-
-    Nobody is waited for: what somebody is just moving is left to the next call.
-    """
-    rows = db.execute(
-        f"""
-        SELECT id FROM run {db.indexed_by("run_active")}
-        WHERE schedule_id IS NULL AND finished_at IS NULL AND batch_id = :batch_id
-          AND cancel_requested_at IS NULL
-        {db.locking("FOR UPDATE SKIP LOCKED")}
-        """,
-        {"batch_id": batch_id.hex},
-    ).fetchall()
-    ids = [db.uuid(id) for (id,) in rows]
-    for start in range(0, len(ids), _CANCELLED_AT_ONCE):
-        some = ids[start : start + _CANCELLED_AT_ONCE]
-        _cancelling(now).where(Run.id.in_(some), Run.status.in_(list(ACTIVE))).execute()
-    return len(ids)
-
-
-def _cancelling(now: datetime) -> Any:
+def cancelling(now: datetime) -> Any:
+    """The UPDATE that cancels; whoever uses it says which runs, of those that have not ended."""
     running = Run.status == RUNNING
     # Who started it may have looked at the clock later, and been quicker to write.
     at = Case(None, [(Run.started_at > now, Run.started_at)], Run.finished_at.to_value(now))
@@ -352,22 +329,6 @@ def _cancelling(now: datetime) -> Any:
         status=Case(None, [(running, RUNNING.value)], CANCELLED.value),
         finished_at=Case(None, [(running, Run.finished_at)], at),
         cancel_requested_at=at,
-    )
-
-
-def unsend_items(batch_id: UUID, *, now: datetime) -> None:
-    """Have runs of a batch that were sent and not claimed wait to be sent again."""
-    db.execute(
-        f"""
-        UPDATE run SET dispatches = 0, dispatch_at = :now
-        WHERE id IN (
-          SELECT id FROM run {db.indexed_by("run_item_queued")}
-          WHERE status = 'QUEUED' AND batch_id = :batch_id AND batch_id IS NOT NULL
-            AND dispatches > 0
-          {db.locking("FOR UPDATE SKIP LOCKED")}
-        )
-        """,
-        {"batch_id": batch_id.hex, "now": stamp(now)},
     )
 
 

@@ -9,7 +9,7 @@ from marshmallow import Schema, ValidationError, fields, validate, validates_sch
 from api.schemas.pages import ListQuerySchema, searched, sorted_by
 from api.schemas.schedules import message
 from shared.batch_items import ITEMS
-from shared.batch_state import BATCHES
+from shared.batch_row import BATCHES
 from shared.fields import (
     CamelSchema,
     amount,
@@ -34,6 +34,8 @@ class Format(StrEnum):
 
 LARGEST_BUDGET = Decimal(10_000_000)
 LONGEST_TEMPLATE = 64 * 1024
+# Of so many items it is said what is wrong with them.
+_MOST_MISTAKES = 20
 
 
 class OrdersSchema(CamelSchema):
@@ -87,10 +89,14 @@ class NewBatchSchema(OrdersSchema):
     """A batch to be submitted, with all of its items."""
 
     items = fields.List(
-        fields.Nested(ItemSchema),
+        fields.Nested(ItemSchema, error_messages={"null": "Give a JSON object."}),
         required=True,
         validate=validate.Length(1, error="Give at least one item."),
-        error_messages={"required": "Must be given.", "invalid": "Give a list of items."},
+        error_messages={
+            "required": "Must be given.",
+            "null": "Must not be null.",
+            "invalid": "Give a list of items.",
+        },
         metadata=described("Its items, in order."),
     )
 
@@ -100,8 +106,18 @@ class NewBatchSchema(OrdersSchema):
         for index, item in enumerate(data["items"]):
             key = item.get("key")
             if key is not None and seen.setdefault(key, index) != index:
-                says = f"{index}: It has the key of item {seen[key]}; keys are unique in a batch."
-                raise ValidationError(says, "items")
+                says = f"It has the key of item {seen[key]}; keys are unique in a batch."
+                raise ValidationError({"items": {index: {"key": [says]}}})
+
+    def handle_error(self, error: ValidationError, *_: Any, **__: Any) -> None:
+        """Name each item that is wrong by its place."""
+        mistakes = error.messages_dict
+        if isinstance(mistakes.get("items"), dict):
+            for index, of_item in list(mistakes.pop("items").items())[:_MOST_MISTAKES]:
+                named = of_item if isinstance(of_item, dict) else {"_schema": of_item}
+                for name, says in named.items():
+                    path = f"items.{index}" if name == "_schema" else f"items.{index}.{name}"
+                    mistakes[path] = says
 
 
 class UploadSchema(OrdersSchema):
