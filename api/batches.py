@@ -1,14 +1,13 @@
 """/schedules/batches: many messages for one agent, submitted together."""
 
-import logging
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 from uuid import UUID
 
 from flask import Response, request
 from flask.views import MethodView
 
-from api import access, examples, item_files, live, reading, results, uploads, work
+from api import access, examples, live, reading, results, submitting, uploads, work
 from api.blueprint import Blueprint
 from api.rendering import answer
 from api.results import ITEM
@@ -25,18 +24,14 @@ from api.schemas.batches import (
 )
 from api.schemas.pages import page_of
 from api.services import services
-from shared import audit, batch_items, batch_state, batches, compute, db, submission
-from shared.errors import Conflict, Invalid
-from shared.idempotency import IdempotencyKey
+from shared import audit, batch_items, batch_state, batches, db
+from shared.errors import Conflict
 from shared.pages import Paging
 from shared.states import BatchReason
-from shared.submission import Item, Orders, Submission
-
-logger = logging.getLogger(__name__)
+from shared.submission import Item
 
 blp = Blueprint("batches", says="Many messages for one agent, submitted together.")
-_NEW, _UPLOADED = NewBatchSchema(), UploadSchema()
-_CSV, _JSONL = ("csv", "text/csv"), ("jsonl", "ndjson", "application/jsonl", "application/x-ndjson")
+_NEW = NewBatchSchema()
 
 
 @blp.route("")
@@ -74,10 +69,12 @@ class Batches(MethodView):
         makes one batch.
         """
         if request.mimetype == uploads.MEDIA_TYPE:
-            return _uploaded()
+            return submitting.upload()
         fields = reading.body(_NEW)
-        items = [_item(each) for each in fields.pop("items")]
-        return _submitted(fields, items, reading.idempotency_key)
+        items = [
+            Item(each.get("key"), each["message"], each["metadata"]) for each in fields.pop("items")
+        ]
+        return submitting.submit(fields, items, reading.idempotency_key)
 
 
 @blp.route("/<uuid:batch_id>")
@@ -207,99 +204,8 @@ class RetryFailed(MethodView):
             )
         }
         fields = {**orders, "compute": batch.compute_id, "retry_of": batch_id, "dry_run": False}
-        return _submitted(fields, batch_items.failed(batch_id), reading.idempotency_key)
-
-
-def _item(fields: Mapping[str, Any]) -> Item:
-    return Item(fields.get("key"), fields["message"], fields["metadata"])
-
-
-def _uploaded() -> Response:
-    """Take a batch whose items are in a file."""
-    settings = services().settings
-    upload = uploads.receive("items", limit=settings.upload_limit)
-    try:
-        fields = reading.form(_UPLOADED, upload.fields)
-        items = item_files.items(
-            upload.pieces(),
-            is_csv=_is_csv(upload),
-            template=fields.pop("template", None),
-            delimiter=fields.pop("delimiter"),
-            most=settings.batch_items,
-        )
-        return _submitted(fields, items, lambda: reading.idempotency_key(upload.digest()))
-    finally:
-        upload.drain()
-
-
-def _is_csv(upload: uploads.Upload) -> bool:
-    ending = upload.filename.rpartition(".")[2].lower()
-    for hint in (ending, upload.media_type):
-        if hint in _CSV or hint in _JSONL:
-            return hint in _CSV
-    raise Invalid({"items": ["Name the file .csv or .jsonl, for that says what it is."]})
-
-
-def _submitted(
-    fields: dict[str, Any], items: Iterable[Item], key: Callable[[], IdempotencyKey | None]
-) -> Response:
-    """Make a batch of *items*, or say what it would come to.
-
-    The *key* is known once all items have been read.
-    """
-    dry_run = fields.pop("dry_run")
-    reading.idempotency_key(b"")  # One that is none should not cost its sender an upload.
-    submitted = submission.check(
-        Orders(**fields), threads=services().settings.worker_threads, now=work.now()
-    )
-    if dry_run:
-        submitted.items = sum(1 for _ in items)
-        return answer(_estimated(submitted))
-    try:
-        submission.begin(submitted, now=work.now())
-        submission.write(submitted, items, work.now)
-        made = _accepted(submitted, key())
-    except BaseException:
-        _discard(submitted.id)
-        raise
-    if made != submitted.id:
-        _discard(submitted.id)
-    shown = batch_state.get(made, now=work.now())
-    return answer(shown, 202, {"Location": f"/api/v1/schedules/batches/{made}"})
-
-
-def _accepted(submitted: Submission, key: IdempotencyKey | None) -> UUID:
-    now = work.now()
-    with db.transaction():
-        made = submission.accept(submitted, key=key, now=now)
-        if made == submitted.id:
-            orders = {**vars(submitted.orders), "items": submitted.items}
-            given = {name: value for name, value in orders.items() if value is not None}
-            audit.record(
-                access.principal(), "batch.create", ("batch", made), audit.made(given), now=now
-            )
-    return made
-
-
-def _discard(batch_id: UUID) -> None:
-    try:
-        submission.discard(batch_id)
-    except db.UNREACHABLE as error:
-        logger.warning("batch %s left to a scheduler to discard: %s", batch_id, error)
-
-
-def _estimated(submitted: Submission) -> dict[str, Any]:
-    estimate = submitted.estimate()
-    return {
-        "items": submitted.items,
-        "estimatedCost": {
-            "lowUsd": estimate.range and round(estimate.range.low, 6),
-            "highUsd": estimate.range and round(estimate.range.high, 6),
-            "note": estimate.says,
-            "measuredRuns": estimate.measured_runs,
-        },
-        "computeConfiguration": {**compute.configuration(submitted.profile), "ranOn": []},
-    }
+        items = batch_items.failed(batch_id)
+        return submitting.submit(fields, items, reading.idempotency_key)
 
 
 def _cancel(batch_id: UUID) -> None:

@@ -1,0 +1,111 @@
+"""The submitting of a batch: its items as a list, or as a file that is read as it comes in."""
+
+import logging
+from collections.abc import Callable, Iterable
+from typing import Any
+from uuid import UUID
+
+from flask import Response
+
+from api import access, item_files, reading, uploads, work
+from api.rendering import answer
+from api.schemas.batches import UploadSchema
+from api.services import services
+from api.uploads import Upload
+from shared import audit, batch_state, compute, db, submission
+from shared.errors import Invalid
+from shared.idempotency import IdempotencyKey
+from shared.submission import Item, Orders, Submission
+
+logger = logging.getLogger(__name__)
+
+_UPLOADED = UploadSchema()
+_CSV, _JSONL = ("csv", "text/csv"), ("jsonl", "ndjson", "application/jsonl", "application/x-ndjson")
+
+
+def upload() -> Response:
+    """Take a batch whose items are in a file."""
+    settings = services().settings
+    form = uploads.receive("items", limit=settings.upload_limit)
+    try:
+        fields = reading.form(_UPLOADED, form.fields)
+        items = item_files.items(
+            form.pieces(),
+            is_csv=_is_csv(form),
+            template=fields.pop("template", None),
+            delimiter=fields.pop("delimiter"),
+            most=settings.batch_items,
+        )
+        return submit(fields, items, lambda: reading.idempotency_key(form.digest()))
+    finally:
+        form.drain()
+
+
+def _is_csv(form: Upload) -> bool:
+    ending = form.filename.rpartition(".")[2].lower()
+    for hint in (ending, form.media_type):
+        if hint in _CSV or hint in _JSONL:
+            return hint in _CSV
+    raise Invalid({"items": ["Name the file .csv or .jsonl, for that says what it is."]})
+
+
+def submit(
+    fields: dict[str, Any], items: Iterable[Item], key: Callable[[], IdempotencyKey | None]
+) -> Response:
+    """Make a batch of *items*, or say what it would come to.
+
+    The *key* is known once all items have been read.
+    """
+    dry_run = fields.pop("dry_run")
+    reading.idempotency_key(b"")  # One that is none should not cost its sender an upload.
+    submitted = submission.check(
+        Orders(**fields), threads=services().settings.worker_threads, now=work.now()
+    )
+    if dry_run:
+        submitted.items = sum(1 for _ in items)
+        return answer(_estimated(submitted))
+    try:
+        submission.begin(submitted, now=work.now())
+        submission.write(submitted, items, work.now)
+        made = _accepted(submitted, key())
+    except BaseException:
+        _discard(submitted.id)
+        raise
+    if made != submitted.id:
+        _discard(submitted.id)
+    shown = batch_state.get(made, now=work.now())
+    return answer(shown, 202, {"Location": f"/api/v1/schedules/batches/{made}"})
+
+
+def _accepted(submitted: Submission, key: IdempotencyKey | None) -> UUID:
+    now = work.now()
+    with db.transaction():
+        made = submission.accept(submitted, key=key, now=now)
+        if made == submitted.id:
+            orders = {**vars(submitted.orders), "items": submitted.items}
+            given = {name: value for name, value in orders.items() if value is not None}
+            audit.record(
+                access.principal(), "batch.create", ("batch", made), audit.made(given), now=now
+            )
+    return made
+
+
+def _discard(batch_id: UUID) -> None:
+    try:
+        submission.discard(batch_id)
+    except db.UNREACHABLE as error:
+        logger.warning("batch %s left to a scheduler to discard: %s", batch_id, error)
+
+
+def _estimated(submitted: Submission) -> dict[str, Any]:
+    estimate = submitted.estimate()
+    return {
+        "items": submitted.items,
+        "estimatedCost": {
+            "lowUsd": estimate.range and round(estimate.range.low, 6),
+            "highUsd": estimate.range and round(estimate.range.high, 6),
+            "note": estimate.says,
+            "measuredRuns": estimate.measured_runs,
+        },
+        "computeConfiguration": {**compute.configuration(submitted.profile), "ranOn": []},
+    }
