@@ -7,7 +7,7 @@ are gathered, as many as a person would read, before it is refused.
 import csv
 import re
 import sqlite3
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing
 from typing import Any
 
@@ -21,13 +21,12 @@ LONGEST_KEY, LARGEST_METADATA = 255, 64 * 1024
 # Longer than any line that holds one message of the longest, and what belongs to it.
 LONGEST_LINE = 1024 * 1024
 _MOST_MISTAKES = 20
-_PLACEHOLDER = re.compile(r"\{\{\s*(.*?)\s*\}\}")
+# It ends where another begins, so that no text takes longer to search than it is long.
+_PLACEHOLDER = re.compile(r"\{\{((?:(?!\{\{|\}\}).)*)\}\}", re.DOTALL)
+_TOO_LONG = f"Its message is longer than {LONGEST_MESSAGE:,} bytes."
+# So much of a name is shown.
+_SHOWN = 64
 _BOM = b"\xef\xbb\xbf"
-
-# A line's number, and what it says by its names.
-Record = tuple[int, Mapping[str, Any]]
-# What makes the message, and what the message does not say, of a record.
-Make = Callable[[Mapping[str, Any]], Item]
 
 csv.field_size_limit(LONGEST_MESSAGE)
 
@@ -49,6 +48,29 @@ def items(
     mistakes: dict[str, list[str]] = {}
     count = 0
     with closing(_Keys()) as keys:
+        for each in _judged(records, keys, template, is_csv=is_csv):
+            if not isinstance(each, Item):
+                mistakes |= each
+                if len(mistakes) >= _MOST_MISTAKES:
+                    break
+                continue
+            count += 1
+            if count > most:
+                mistakes["items"] = [f"Send at most {most:,} items in one batch."]
+                break
+            if not mistakes:
+                yield each
+    if mistakes:
+        raise Invalid(mistakes)
+    if not count:
+        raise Invalid({"items": ["There is no item in the file."]})
+
+
+def _judged(
+    records: Iterable[tuple[int, Any]], keys: "_Keys", template: str | None, *, is_csv: bool
+) -> Iterator[Item | Mapping[str, list[str]]]:
+    """The item that each of *records* makes, or what is wrong with it."""
+    try:
         for number, record in records:
             try:
                 if isinstance(record, WrongLine):
@@ -56,19 +78,12 @@ def items(
                 item = _item(record, template, is_csv=is_csv)
                 keys.add(item.key, number)
             except WrongLine as error:
-                mistakes[f"items.line {number}"] = [str(error)]
-                if len(mistakes) >= _MOST_MISTAKES:
-                    break
-                continue
-            count += 1
-            if count > most:
-                raise Invalid({"items": [f"Send at most {most:,} items in one batch."]})
-            if not mistakes:
+                yield {f"items.line {number}": [str(error)]}
+            else:
                 yield item
-    if mistakes:
-        raise Invalid(mistakes)
-    if not count:
-        raise Invalid({"items": ["There is no item in the file."]})
+    except Invalid as error:
+        # What follows cannot be read, but what was found before it still counts.
+        yield error.fields
 
 
 def check_item(item: Item) -> Item:
@@ -78,7 +93,7 @@ def check_item(item: Item) -> Item:
     if not item.message.strip():
         raise WrongLine("Its message is blank.")
     if len(item.message.encode("utf-8", "surrogatepass")) > LONGEST_MESSAGE:
-        raise WrongLine(f"Its message is longer than {LONGEST_MESSAGE:,} bytes.")
+        raise WrongLine(_TOO_LONG)
     if any(strict_json.unstorable([item.key or "", item.message, item.metadata])):
         raise WrongLine("Remove the NUL or lone surrogate from it.")
     if item.metadata and len(strict_json.written(item.metadata)) > LARGEST_METADATA:
@@ -118,12 +133,16 @@ def _lines(pieces: Iterable[bytes]) -> Iterator[bytes]:
         *whole, rest = (rest + piece).split(b"\n")
         for line in whole:
             number += 1
-            yield (line.removeprefix(_BOM) if number == 1 else line) + b"\n"
-        if len(rest) > LONGEST_LINE:
-            says = f"It is longer than {LONGEST_LINE:,} bytes."
-            raise Invalid({f"items.line {number + 1}": [says]})
+            yield _line(line, number) + b"\n"
+        _line(rest, number + 1)
     if rest:
-        yield rest.removeprefix(_BOM) if not number else rest
+        yield _line(rest, number + 1)
+
+
+def _line(line: bytes, number: int) -> bytes:
+    if len(line) > LONGEST_LINE:
+        raise Invalid({f"items.line {number}": [f"It is longer than {LONGEST_LINE:,} bytes."]})
+    return line.removeprefix(_BOM) if number == 1 else line
 
 
 def _json_records(lines: Iterable[bytes]) -> Iterator[tuple[int, Any]]:
@@ -145,19 +164,21 @@ def _csv_records(
     reader = csv.reader(row_lines, delimiter=delimiter, strict=True)
     header: list[str] | None = None
     while True:
-        row_lines.begin()
         number = reader.line_num + 1
+        row_lines.begin(number)
         try:
             row = next(reader, None)
         except csv.Error as error:
             # What follows cannot be told apart any more.
-            raise Invalid({f"items.line {number}": [f"It is not CSV: {error}."]}) from None
+            says, _, _ = str(error).partition(" - ")
+            says = f"It is not CSV: {says}. Look at its quotation marks."
+            raise Invalid({f"items.line {number}": [says]}) from None
         if row is None:
             return
-        if header is None:
-            header = _header(row, delimiter, template)
-        elif not row:
+        if not row:
             continue
+        if header is None:
+            header = _header(row, number, delimiter, template)
         elif len(row) != len(header):
             says = f"It has {len(row)} columns, and the first line has {len(header)}."
             yield number, WrongLine(says)
@@ -165,41 +186,41 @@ def _csv_records(
             yield number, dict(zip(header, row, strict=True))
 
 
-def _header(row: list[str], delimiter: str, template: str | None) -> list[str]:
+def _header(row: list[str], number: int, delimiter: str, template: str | None) -> list[str]:
     header = [name.strip() for name in row]
-    there_are = ", ".join(map(repr, header))
+    there_are = ", ".join(_shortened(name) for name in header[:_SHOWN])
     if len(set(header)) < len(header) or not all(header):
-        raise Invalid({"items.line 1": ["Each column needs a name of its own."]})
+        raise Invalid({f"items.line {number}": ["Each column needs a name of its own."]})
     hint = f" If columns are not parted by {delimiter!r}, say so: `delimiter`."
-    wanted = ["message"] if template is None else _PLACEHOLDER.findall(template)
+    wanted = ["message"] if template is None else _wanted(template)
     for name in wanted:
         if name not in header:
-            says = f"There is no column {name!r}; there are {there_are}."
-            field = "items.line 1" if template is None else "template"
+            says = f"There is no column {_shortened(name)}; there are {there_are}."
+            field = f"items.line {number}" if template is None else "template"
             cure = " Name it so, or give a `template`." if template is None else ""
             raise Invalid({field: [says + cure + (hint if len(header) == 1 else "")]})
     return header
 
 
 class _Rows:
-    """Lines as text, of which one row may have only so many bytes."""
+    """Lines as text, of which one row takes another only while it has so many bytes at most."""
 
     def __init__(self, lines: Iterable[bytes]) -> None:
         self._lines = enumerate(lines, start=1)
-        self._left = LONGEST_LINE
+        self.begin(1)
 
-    def begin(self) -> None:
-        """Begin with another row."""
-        self._left = LONGEST_LINE
+    def begin(self, number: int) -> None:
+        """Begin with another row, on the line *number*."""
+        self._row, self._left = number, LONGEST_LINE
 
     def __iter__(self) -> "_Rows":
         return self
 
     def __next__(self) -> str:
         number, line = next(self._lines)
+        if self._left <= 0:
+            raise Invalid({f"items.line {self._row}": ["A quotation mark is never closed."]})
         self._left -= len(line)
-        if self._left < 0:
-            raise Invalid({f"items.line {number}": ["A quotation mark is never closed."]})
         try:
             return line.decode()
         except UnicodeDecodeError:
@@ -211,7 +232,7 @@ def _item(record: Mapping[str, Any], template: str | None, *, is_csv: bool) -> I
         return check_item(_made_of(record, template))
     unknown = record.keys() - {"key", "message", "metadata"}
     if unknown:
-        raise WrongLine(f"It has {min(unknown)!r}; there are key, message and metadata.")
+        raise WrongLine(f"It has {_shortened(min(unknown))}; there are key, message and metadata.")
     return check_item(item_of(record))
 
 
@@ -243,15 +264,30 @@ def _made_of(record: Mapping[str, Any], template: str | None) -> Item:
 
 def fill(template: str, record: Mapping[str, Any]) -> str:
     """*template* with each `{{ name }}` replaced by what *record* says. Raises `WrongLine`."""
+    room = LONGEST_MESSAGE
 
     def value(match: re.Match[str]) -> str:
-        name = match[1]
+        nonlocal room
+        name = match[1].strip()
         if name not in record:
-            raise WrongLine(f"It has no {name!r}, which the template wants.")
-        return _shown(record[name])
+            raise WrongLine(f"It has no {_shortened(name)}, which the template wants.")
+        shown = _shown(record[name])
+        room -= len(shown)
+        if room < 0:
+            # A long value that is wanted a thousand times would not fit into memory.
+            raise WrongLine(_TOO_LONG)
+        return shown
 
     return _PLACEHOLDER.sub(value, template)
 
 
+def _wanted(template: str) -> list[str]:
+    return [name.strip() for name in _PLACEHOLDER.findall(template)]
+
+
 def _shown(value: Any) -> str:
     return value if isinstance(value, str) else strict_json.written(value)
+
+
+def _shortened(name: str) -> str:
+    return repr(name[:_SHOWN])

@@ -6,6 +6,7 @@ Python's own reader takes NaN, infinities, repeated names and endless numbers.
 import json
 import math
 import re
+from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
@@ -42,8 +43,7 @@ def parse(raw: bytes, *, what: str = "The body") -> Any:
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     members = dict(pairs)
     if len(members) < len(pairs):
-        names = [name for name, _ in pairs]
-        twice = next(name for name in names if names.count(name) > 1)
+        ((twice, _),) = Counter(name for name, _ in pairs).most_common(1)
         raise ValueError(f"names {twice[:64]!r} twice.")
     return members
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from flask import request
-from werkzeug.exceptions import RequestEntityTooLarge
+from werkzeug.exceptions import ClientDisconnected
 from werkzeug.sansio.multipart import (
     NEED_DATA,
     Data,
@@ -29,6 +29,7 @@ MEDIA_TYPE = "multipart/form-data"
 _PIECE = 64 * 1024
 _MOST_FIELDS = 50
 _LONGEST_FIELDS = 512 * 1024
+_LONGEST_HEADERS = 64 * 1024
 
 
 @dataclass
@@ -45,7 +46,7 @@ class Upload:
         yield from self._parts.data()
         event = self._parts.next()
         if not isinstance(event, Epilogue):
-            raise Invalid({getattr(event, "name", "body"): ["Put it before the file."]})
+            raise Invalid({getattr(event, "name", None) or "body": ["Put it before the file."]})
 
     def digest(self) -> bytes:
         """What stands for all that has been read, however its sender has cut it into parts."""
@@ -63,22 +64,41 @@ def receive(file: str, *, limit: int) -> Upload:
     """
     request.max_content_length = limit
     boundary = request.mimetype_params.get("boundary", "")
-    if not boundary or not boundary.isascii():
-        raise Unreadable("The form does not say where its parts begin: there is no boundary.")
     parts = _Parts(boundary.encode())
+    try:
+        if not boundary or not boundary.isascii():
+            raise Unreadable("The form does not say where its parts begin: there is no boundary.")
+        return _begun(parts, file)
+    except Exception:
+        parts.drain()
+        raise
+
+
+def _begun(parts: "_Parts", file: str) -> Upload:
     fields: dict[str, str] = {}
+    room = _LONGEST_FIELDS
     while not isinstance(event := parts.next(), Epilogue):
+        if not isinstance(event, File | Field):
+            continue
+        if event.name is None:
+            raise Unreadable("A part of the form has no name.")
         if isinstance(event, File) and event.name == file:
             media_type = event.headers.get("Content-Type", "").partition(";")[0].strip().lower()
             return Upload(fields, event.filename, media_type, parts)
-        if isinstance(event, File | Field):
-            if event.name in fields:
-                raise Invalid({event.name: ["Give it once."]})
-            if isinstance(event, File):
-                raise Invalid({event.name: [f"The one file to send is called {file!r}."]})
-            fields[event.name] = _text(event.name, b"".join(parts.data()))
-            if sum(map(len, fields.values())) > _LONGEST_FIELDS:
-                raise RequestEntityTooLarge
+        if event.name in fields:
+            raise Invalid({event.name: ["Give it once."]})
+        if isinstance(event, File):
+            raise Invalid({event.name: [f"The one file to send is called {file!r}."]})
+        if len(fields) >= _MOST_FIELDS:
+            raise Invalid({event.name: [f"Give at most {_MOST_FIELDS} fields."]})
+        raw = b""
+        for piece in parts.data():
+            raw += piece
+            if len(raw) > room:
+                says = f"All fields together may have {_LONGEST_FIELDS:,} bytes."
+                raise Invalid({event.name: [says]})
+        room -= len(raw)
+        fields[event.name] = _text(event.name, raw)
     raise Invalid({file: ["Send it as a file, such as `-F items=@rows.csv` of curl does."]})
 
 
@@ -86,7 +106,7 @@ class _Parts:
     """The events of a form, as its bytes come in."""
 
     def __init__(self, boundary: bytes) -> None:
-        self._decoder = MultipartDecoder(boundary, max_parts=_MOST_FIELDS)
+        self._decoder = MultipartDecoder(boundary)
         self._read = hashlib.sha256()
         self._whole = False
 
@@ -94,6 +114,9 @@ class _Parts:
         """The next event that is one."""
         try:
             while isinstance(event := self._decoder.next_event(), NeedData):
+                # It keeps what it does not understand, such as headers, or what precedes a part.
+                if len(self._decoder.buffer) > _LONGEST_HEADERS:
+                    raise ValueError
                 self._decoder.receive_data(self._piece())
         except ValueError:
             raise Unreadable("The form cannot be read: it is broken off, or badly put.") from None
@@ -123,8 +146,7 @@ class _Parts:
             return None
         try:
             piece = request.stream.read(_PIECE)
-        except OSError:
-            # As gunicorn says that a body in chunks has broken off.
+        except ClientDisconnected:
             self._whole = True
             raise Unreadable("The body broke off before its end.") from None
         self._whole = not piece
