@@ -17,7 +17,7 @@ from api.schemas.schedules import LONGEST_MESSAGE
 from shared.errors import Invalid
 from shared.submission import Item
 
-LONGEST_KEY, LARGEST_METADATA = 255, 64 * 1024
+LONGEST_KEY, LARGEST_METADATA = 255, LONGEST_MESSAGE
 # Longer than any line that holds one message of the longest, and what belongs to it.
 LONGEST_LINE = 1024 * 1024
 _MOST_MISTAKES = 20

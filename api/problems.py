@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 
 from flask import Flask, Response, request
+from gunicorn.http.errors import ParseException
 from peewee import ProgrammingError
 from playhouse.pool import MaxConnectionsExceeded
 from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
@@ -71,6 +72,7 @@ def register(app: Flask) -> None:
     for error in (*db.UNREACHABLE, MaxConnectionsExceeded):
         app.register_error_handler(error, _unreachable)
     app.register_error_handler(ProgrammingError, _misunderstood)
+    app.register_error_handler(ParseException, _garbled)
     app.register_error_handler(Exception, _unexpected)
 
 
@@ -114,6 +116,11 @@ def _misunderstood(error: Exception) -> Response:
 
 def _later(says: str) -> Response:
     return problem(503, says, headers={"Retry-After": _RETRY_AFTER_SECONDS})
+
+
+def _garbled(error: Exception) -> Response:
+    """What gunicorn says of a body in chunks that are badly put, once somebody reads it."""
+    return problem(400, "The body is not in chunks as HTTP has them, or it broke off.")
 
 
 def _unexpected(error: Exception) -> Response:

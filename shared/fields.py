@@ -13,6 +13,7 @@ from shared.wire import camel
 EARLIEST, LATEST = datetime(2000, 1, 1, tzinfo=UTC), datetime(2200, 1, 1, tzinfo=UTC)
 SLUG = r"[a-z0-9][a-z0-9_-]{0,63}"
 _LONGEST_INSTANT = 40
+_BEYOND_ROUNDING = Decimal(10) ** 15
 
 
 class CamelSchema(Schema):
@@ -53,7 +54,9 @@ class Amount(fields.Decimal):
     """An amount of money, exact to a millionth; a number on the wire."""
 
     def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> Decimal:
-        return round(Decimal(str(_number(value))), 6)
+        amount = Decimal(str(_number(value)))
+        # What has so many digits that it cannot be rounded is out of any bounds.
+        return round(amount, 6) if abs(amount) < _BEYOND_ROUNDING else amount
 
 
 def _number(value: Any) -> int | float:

@@ -270,10 +270,15 @@ def _discarded(batch_id: UUID) -> Conflict:
 def _chunks(items: Iterable[Item]) -> Iterator[list[Item]]:
     coming = iter(items)
     while some := list(islice(coming, 1)):
-        characters = len(some[0].message)
-        for item in islice(coming, _ITEMS_AT_ONCE - 1):
-            some.append(item)
-            characters += len(item.message)
-            if characters >= _CHARACTERS_AT_ONCE:
+        characters = _length(some[0])
+        while characters < _CHARACTERS_AT_ONCE and len(some) < _ITEMS_AT_ONCE:
+            item = next(coming, None)
+            if item is None:
                 break
+            some.append(item)
+            characters += _length(item)
         yield some
+
+
+def _length(item: Item) -> int:
+    return len(item.message) + (len(json.dumps(item.metadata)) if item.metadata else 0)

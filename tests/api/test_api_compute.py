@@ -77,6 +77,7 @@ def test_what_was_read_can_be_put_back_and_what_is_not_named_stays(admin):
         ("pricePerHour", -1),
         ("pricePerHour", "0.05"),
         ("pricePerHour", 1e9),
+        ("pricePerHour", 1e300),
         ("maxWorkers", 0),
         ("spot", "yes"),
         ("price", 1),

@@ -123,6 +123,12 @@ def test_long_ones_are_written_fewer_at_a_time(monkeypatch):
     assert BatchItem.select().count() == 5
 
 
+def test_metadata_count_for_how_much_is_written_at_once():
+    some = [Item(None, "Hello", {"a": "x" * 60_000})] * 100
+
+    assert max(map(len, submission._chunks(some))) < 20
+
+
 def test_what_is_discarded_leaves_nothing(monkeypatch):
     monkeypatch.setattr(submission, "_DISCARDED_AT_ONCE", 10)
     submitted = begun()
