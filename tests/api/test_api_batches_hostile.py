@@ -230,12 +230,10 @@ ROUTES = [
 
 @pytest.mark.parametrize(("method", "path"), ROUTES)
 def test_what_does_not_exist_is_not_found(operator, method, path):
-    unknown = UNKNOWN
-
-    response = operator(method, f"{PATH}/{unknown}{path}")
+    response = operator(method, f"{PATH}/{UNKNOWN}{path}")
 
     assert is_refused(response, 404)
-    assert response.json["detail"] == f"There is no batch {unknown}."
+    assert response.json["detail"] == f"There is no batch {UNKNOWN}."
 
 
 @pytest.mark.parametrize(("method", "path"), ROUTES)

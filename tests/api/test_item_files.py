@@ -271,7 +271,7 @@ def test_metadata_have_their_limit(template):
     found = mistakes(read_jsonl, line(LARGEST_METADATA + 1), template, size=PIECE)
 
     assert len(item.metadata["n"]) == LARGEST_METADATA - 8
-    assert found == says(1, "Its metadata are longer than 65,536 characters.")
+    assert found == says(1, "Its metadata are longer than 262,144 characters.")
 
 
 @pytest.mark.parametrize(
@@ -286,7 +286,11 @@ def test_metadata_have_their_limit(template):
         (b"a\0,Hello,a\n", 6, "Remove the NUL or lone surrogate from it."),
         (b"1,Hel\0lo,a\n", 6, "Remove the NUL or lone surrogate from it."),
         (b"1,Hello,\0\n", 6, "Remove the NUL or lone surrogate from it."),
-        (b"1,Hello," + b"x" * 65_536 + b"\n", 6, "Its metadata are longer than 65,536 characters."),
+        (
+            b"1,Hello," + b"x" * 262_144 + b"\n",
+            6,
+            "Its metadata are longer than 262,144 characters.",
+        ),
         (b"1,Hell\xf6,a\n", 6, "It is not UTF-8."),
         (b'1,"Hello\n\nHell\xf6",a\n', 8, "It is not UTF-8."),
         (b"1,\xed\xa0\x80,a\n", 6, "It is not UTF-8."),
@@ -452,7 +456,7 @@ def test_how_long_a_row_may_be_does_not_depend_on_how_it_is_cut(size):
     longer = mistakes(read_csv, names + fields.ljust(LONGEST_LINE + 1, b"x") + b"\n", size=size)
 
     # It is a row, though not one of a batch.
-    assert longest == says(2, "Its metadata are longer than 65,536 characters.")
+    assert longest == says(2, "Its metadata are longer than 262,144 characters.")
     assert longer == says(2, "It is longer than 1,048,576 bytes.")
 
 
@@ -472,7 +476,7 @@ def test_a_template_may_make_the_longest_message_there_may_be():
     refused_for_its_text = mistakes(read_jsonl, content, "{{ a }}é", size=PIECE)
 
     # All that it says is among its metadata, which are refused last.
-    assert refused == says(1, "Its metadata are longer than 65,536 characters.")
+    assert refused == says(1, "Its metadata are longer than 262,144 characters.")
     assert refused_for_its_text == says(1, "Its message is longer than 262,144 bytes.")
 
 
