@@ -19,7 +19,7 @@ run: install
 	$(BIN)/agent-manager up
 
 test: $(VENV)/.installed-dev lint
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses 2
 
 faults: $(VENV)/.installed-dev
 	TIMES=$(TIMES) $(BIN)/python -m pytest tests/faults -m "" --numprocesses 4 --fault-report

@@ -20,7 +20,7 @@ from api.schemas.batches import (
     NewBatchSchema,
     ResultQuerySchema,
     ResumedSchema,
-    UploadSchema,
+    UploadFormSchema,
 )
 from api.schemas.pages import page_of
 from api.services import services
@@ -56,7 +56,7 @@ class Batches(MethodView):
             }
         )
 
-    @blp.form(UploadSchema)
+    @blp.form(UploadFormSchema)
     @blp.body(NewBatchSchema, example=examples.NEW_BATCH, handed=False)
     @blp.answers(202, BatchSchema, example=examples.BATCH)
     @blp.answers(200, EstimatedSchema)

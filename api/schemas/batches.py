@@ -139,6 +139,19 @@ class UploadSchema(OrdersSchema):
     )
 
 
+class UploadFormSchema(UploadSchema):
+    """The form that an upload is; its file is read as it comes, and by no schema."""
+
+    items = fields.Raw(
+        required=True,
+        metadata={
+            "type": "string",
+            "format": "binary",
+            **described("The file; the last part of the form."),
+        },
+    )
+
+
 class ItemCountsSchema(Schema):
     """How many items are what; together, but for the total, they are all."""
 
