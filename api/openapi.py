@@ -38,7 +38,16 @@ _HEADERS = {
     "If-Match": "The `ETag` that was read: nothing is changed if somebody else was faster.",
 }
 # The POSTs that make no work, and so take no key.
-_KEYLESS = ("/agents", "/cancel", "/compute-profiles", "/continue", "/pause", "/preview", "/resume", "/tokens")
+_KEYLESS = (
+    "/agents",
+    "/cancel",
+    "/compute-profiles",
+    "/continue",
+    "/pause",
+    "/preview",
+    "/resume",
+    "/tokens",
+)
 
 
 class SlugConverter(BaseConverter):
