@@ -42,6 +42,8 @@ def refuse(system) -> Iterator[Callable[[str], None]]:
         execute(system, REFUSING.format(code=code, triggers=triggers))
 
     yield begin
+    # Whoever is at work holds on to tables, in another order than this.
+    system.stop()
     execute(system, WILLING)
 
 
