@@ -13,9 +13,9 @@ from shared.models import Run, Schedule
 from shared.states import ENDED, QUEUED, RUNNING, Trigger
 
 
-def make_slow_agent(system, seconds):
+def make_slow_agent(system, seconds, id="slow"):
     body = {
-        "id": "slow",
+        "id": id,
         "name": "Slow",
         "kind": "echo",
         "config": {"delaySeconds": seconds},
@@ -199,9 +199,11 @@ def test_sigterm_finishes_short_runs_and_puts_long_ones_back(system):
     system.start("scheduler")
     worker = system.start("worker")
     make_slow_agent(system, 30)
-    long = start_run(system, "slow")
-    short = start_run(system, "finance_agent")
-    system.wait_for_status(long, "RUNNING")
+    make_slow_agent(system, 0.5, id="brief")
+    long, short = start_run(system, "slow"), start_run(system, "brief")
+    # What was only taken, and not begun with, is put back at once.
+    begun = [f"run {run_id} claimed" for run_id in (long, short)]
+    wait_until(lambda: all(line in system.logs() for line in begun), "both to begin")
 
     worker.send_signal(signal.SIGTERM)
 
