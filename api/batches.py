@@ -24,11 +24,12 @@ from api.schemas.batches import (
 )
 from api.schemas.pages import page_of
 from api.services import services
-from shared import audit, batch_items, batch_state, batches, db
+from shared import audit, db
+from shared.batches import items, moves, view
+from shared.batches.submission import Item
 from shared.errors import Conflict
 from shared.pages import Paging
 from shared.states import BatchReason
-from shared.submission import Item
 
 blp = Blueprint("batches", says="Many messages for one agent, submitted together.")
 _NEW = NewBatchSchema()
@@ -45,7 +46,7 @@ class Batches(MethodView):
 
         The newest first, unless `sort` says otherwise.
         """
-        page, shown = batch_state.page(filters, paging, now=work.now())
+        page, shown = view.page(filters, paging, now=work.now())
         return answer(
             {
                 "content": shown,
@@ -84,7 +85,7 @@ class Batch(MethodView):
     @blp.answers(200, BatchSchema, example=examples.BATCH)
     def get(self, batch_id: UUID) -> Response:
         """Get a batch"""
-        return answer(batch_state.get(batch_id, now=work.now()))
+        return answer(view.get(batch_id, now=work.now()))
 
 
 @blp.route("/<uuid:batch_id>/items")
@@ -98,8 +99,8 @@ class Items(MethodView):
 
         In the order in which they were submitted.
         """
-        batches.get(batch_id)
-        return ITEM.page(batch_items.page(batch_id, filters.get("status"), paging))
+        moves.get(batch_id)
+        return ITEM.page(items.page(batch_id, filters.get("status"), paging))
 
 
 @blp.route("/<uuid:batch_id>/results")
@@ -114,7 +115,7 @@ class Results(MethodView):
         One line for each item that has ended, in the order in which they were submitted: JSON
         Lines, or CSV with `format=csv`. It can be read before the batch has ended.
         """
-        batches.get(batch_id)
+        moves.get(batch_id)
         return results.stream(batch_id, filters["format"])
 
 
@@ -130,10 +131,10 @@ class Events(MethodView):
         when it has. Each has all there is to know, so nothing is lost by coming back later; who
         has heard the last one is answered with 204.
         """
-        state = batch_state.get(batch_id, now=work.now())
-        if state["finishedAt"] and request.headers.get("Last-Event-ID") == live.ENDED:
+        batch = view.get(batch_id, now=work.now())
+        if batch["finishedAt"] and request.headers.get("Last-Event-ID") == live.ENDED:
             return Response(status=204)
-        return services().live.events(batch_id, state)
+        return services().live.events(batch_id, batch)
 
 
 @blp.route("/<uuid:batch_id>/cancel")
@@ -175,7 +176,7 @@ class ResumeBatch(MethodView):
         """
 
         def resume(batch_id: UUID) -> None:
-            batches.resume(batch_id, budget_usd=how["budget_usd"], now=work.now())
+            moves.resume(batch_id, budget_usd=how["budget_usd"], now=work.now())
 
         return _moved("resume", batch_id, resume, {"budgetUsd": (None, how["budget_usd"])})
 
@@ -191,10 +192,10 @@ class RetryFailed(MethodView):
         As a new batch, with the orders of the one that has ended; its budget and deadline do not
         go with them.
         """
-        batch = batches.get(batch_id)
+        batch = moves.get(batch_id)
         if batch.finished_at is None:
             raise Conflict(f"Batch {batch_id} has not ended yet; what failed is run again then.")
-        if next(batch_items.failed(batch_id), None) is None:
+        if next(items.failed(batch_id), None) is None:
             raise Conflict(f"Of batch {batch_id} no item failed, or it was pruned since.")
         orders = {
             name: getattr(batch, name)
@@ -204,16 +205,16 @@ class RetryFailed(MethodView):
             )
         }
         fields = {**orders, "compute": batch.compute_id, "retry_of": batch_id, "dry_run": False}
-        items = batch_items.failed(batch_id)
-        return submitting.submit(fields, items, reading.idempotency_key)
+        again = items.failed(batch_id)
+        return submitting.submit(fields, again, reading.idempotency_key)
 
 
 def _cancel(batch_id: UUID) -> None:
-    batches.end(batch_id, BatchReason.CANCELLED_BY_REQUEST, now=work.now())
+    moves.end(batch_id, BatchReason.CANCELLED_BY_REQUEST, now=work.now())
 
 
 def _pause(batch_id: UUID) -> None:
-    batches.pause(batch_id, BatchReason.PAUSED_BY_REQUEST, now=work.now())
+    moves.pause(batch_id, BatchReason.PAUSED_BY_REQUEST, now=work.now())
 
 
 def _moved(
@@ -227,5 +228,5 @@ def _moved(
     with db.transaction():
         move(batch_id)
         audit.record(access.principal(), f"batch.{action}", ("batch", batch_id), changes, now=now)
-        shown = batch_state.get(batch_id, now=now)
+        shown = view.get(batch_id, now=now)
     return answer(shown)

@@ -14,8 +14,8 @@ from typing import Any
 from api import strict_json
 from api.problems import Unreadable
 from api.schemas.schedules import LONGEST_MESSAGE
+from shared.batches.submission import Item
 from shared.errors import Invalid
-from shared.submission import Item
 
 LONGEST_KEY, LARGEST_METADATA = 255, LONGEST_MESSAGE
 # Longer than any line that holds one message of the longest, and what belongs to it.

@@ -15,7 +15,8 @@ from uuid import UUID
 from flask import Response
 from werkzeug.exceptions import ServiceUnavailable
 
-from shared import batch_state, clock, db
+from shared import clock, db
+from shared.batches import view
 from shared.log import Trouble
 
 logger = logging.getLogger(__name__)
@@ -116,7 +117,7 @@ class Watch:
     def _look(self, watched: set[UUID]) -> dict[UUID, dict[str, Any]]:
         try:
             with db.connection():
-                states = batch_state.several(watched, now=clock.now())
+                states = view.several(watched, now=clock.now())
         except Exception as error:
             # Whatever it is: without this thread nobody would be told anything any more.
             self._trouble.begins(error)

@@ -10,10 +10,10 @@ from flask import Response
 
 from api.rendering import Renderer
 from api.schemas.batches import BatchItemSchema, Format
-from shared import batch_items
+from shared.batches import items
 from shared.pages import Row
 
-ITEM = Renderer(BatchItemSchema, batch_items.ITEMS)
+ITEM = Renderer(BatchItemSchema, items.ITEMS)
 
 
 _MEDIA_TYPES = {Format.JSONL: "application/jsonl", Format.CSV: "text/csv"}
@@ -32,13 +32,13 @@ def stream(batch_id: UUID, format: Format) -> Response:
 
 
 def _jsonl(batch_id: UUID) -> Iterator[str]:
-    for rows in batch_items.ended(batch_id):
+    for rows in items.ended(batch_id):
         yield "".join(f"{text}\n" for text in ITEM.texts(rows))
 
 
 def _csv(batch_id: UUID) -> Iterator[str]:
     yield _rows([_COLUMNS])
-    for rows in batch_items.ended(batch_id):
+    for rows in items.ended(batch_id):
         yield _rows(map(_row, rows))
 
 

@@ -12,10 +12,11 @@ from api.rendering import answer
 from api.schemas.batches import UploadSchema
 from api.services import services
 from api.uploads import Upload
-from shared import audit, batch_state, compute, db, submission
+from shared import audit, compute, db
+from shared.batches import submission, view
+from shared.batches.submission import Item, Orders, Submission
 from shared.errors import Invalid
 from shared.idempotency import IdempotencyKey
-from shared.submission import Item, Orders, Submission
 
 logger = logging.getLogger(__name__)
 
@@ -73,7 +74,7 @@ def submit(
         raise
     if made != submitted.id:
         _discard(submitted.id)
-    shown = batch_state.get(made, now=work.now())
+    shown = view.get(made, now=work.now())
     return answer(shown, 202, {"Location": f"/api/v1/schedules/batches/{made}"})
 
 

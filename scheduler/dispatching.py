@@ -5,8 +5,9 @@ from datetime import datetime, timedelta
 
 import redis
 
-from shared import batches, clock
-from shared.batch_lines import BatchLines
+from shared import clock
+from shared.batches import moves
+from shared.batches.lines import BatchLines
 from shared.dispatch import Dispatcher, Lines
 from shared.messages import RUNS_QUEUE, publisher
 from shared.run_lines import RunLines
@@ -54,7 +55,7 @@ class Dispatching:
         return self._settings.dispatch_interval
 
     def _find_queues(self) -> None:
-        live = set(batches.queues())
+        live = set(moves.queues())
         for queue in live - self._dispatchers.keys():
             self._dispatchers[queue] = self._dispatcher(BatchLines(queue))
             self._due[queue] = 0.0

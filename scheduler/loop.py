@@ -9,9 +9,9 @@ from scheduler.pruner import Pruner
 from scheduler.reaper import Reaper
 from scheduler.tick import tick
 from shared import clock, db, due, processes, runs, tally
+from shared.batches.oversight import Overseer
 from shared.clock_watch import ClockWatch
 from shared.log import Trouble
-from shared.oversight import Overseer
 from shared.process import StopFlag
 from shared.reference import ReferenceClock
 from shared.settings import Settings

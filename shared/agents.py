@@ -7,7 +7,7 @@ from typing import Any
 
 from shared import db, kinds, listing
 from shared.audit import Changes
-from shared.batch_models import Batch
+from shared.batches.models import Batch
 from shared.errors import Conflict, Invalid, NotFound, VersionMismatch
 from shared.findings import count
 from shared.listing import Listing

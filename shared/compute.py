@@ -9,7 +9,7 @@ from typing import Any
 
 from shared import db, listing
 from shared.audit import Changes
-from shared.batch_models import Batch, ComputeProfile
+from shared.batches.models import Batch, ComputeProfile
 from shared.errors import Conflict, Invalid, NotFound, VersionMismatch
 from shared.listing import Listing
 from shared.messages import RUNS_QUEUE

@@ -6,7 +6,8 @@ from typing import NamedTuple
 
 import redis
 
-from shared import batches, db, diagnosis, reference, surroundings, tally, vitals, zone_data
+from shared import db, diagnosis, reference, surroundings, tally, vitals, zone_data
+from shared.batches import moves
 from shared.findings import FAIL, Finding
 from shared.vitals import Pulse
 
@@ -44,7 +45,7 @@ def checkup(
     with db.connection():
         skew = surroundings.skew(clock)
         pulse, load, latest = vitals.pulse(reference.now(clock)), vitals.load(), tally.latest()
-        of_batches = batches.queues()
+        of_batches = moves.queues()
     yield skew
     yield from _vital_findings(pulse)
     yield diagnosis.reaped(pulse, lease=lease)

@@ -23,7 +23,7 @@ from peewee import (
 )
 from playhouse.fields import EnumField
 
-from shared.batch_models import BATCH_TABLES, Batch
+from shared.batches.models import BATCH_TABLES, Batch
 from shared.db import Record, UtcDateTimeField
 from shared.states import CatchUp, Overlap, Role, RunStatus, Trigger
 

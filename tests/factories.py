@@ -6,7 +6,7 @@ from uuid import UUID, uuid4
 
 from shared import due, new_runs
 from shared.attempts import Lease
-from shared.batch_models import Batch, BatchItem, BatchProgress
+from shared.batches.models import Batch, BatchItem, BatchProgress
 from shared.models import Agent, Run, Schedule, Worker
 from shared.states import QUEUED, RUNNING, BatchStatus, RunStatus, Trigger
 

@@ -5,8 +5,9 @@ import threading
 from collections.abc import Collection, Iterable
 from uuid import UUID
 
-from shared import batches, clock, db, failpoints, runs, tally
-from shared.estimates import compute_usd
+from shared import clock, db, failpoints, runs, tally
+from shared.batches import moves
+from shared.batches.estimates import compute_usd
 from shared.messages import RUNS_QUEUE
 from shared.settings import Settings
 from shared.tally import Count
@@ -104,7 +105,7 @@ class Runner:
         if not batch_ids:
             return
         try:
-            batches.join(batch_ids, self._worker)
+            moves.join(batch_ids, self._worker)
         except db.UNREACHABLE as error:
             tally.add(Count.DATABASE_RETRIES)
             logger.warning("not noted yet that %d batches run here: %s", len(batch_ids), error)

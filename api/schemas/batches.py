@@ -8,8 +8,8 @@ from marshmallow import Schema, ValidationError, fields, validate, validates_sch
 
 from api.schemas.pages import ListQuerySchema, searched, sorted_by
 from api.schemas.schedules import message
-from shared.batch_items import ITEMS
-from shared.batch_row import BATCHES
+from shared.batches.items import ITEMS
+from shared.batches.row import BATCHES
 from shared.fields import (
     CamelSchema,
     amount,

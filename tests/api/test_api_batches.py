@@ -12,11 +12,11 @@ from factories import LEASE, MINUTE, NOON, make_agent, make_batch, make_run, mak
 
 from shared import messages, runs
 from shared.attempts import Lease, Outcome, failure
-from shared.batch_lines import BatchLines
-from shared.batch_models import Batch, BatchItem, BatchProgress
+from shared.batches.lines import BatchLines
+from shared.batches.models import Batch, BatchItem, BatchProgress
+from shared.batches.oversight import Overseer
 from shared.dispatch import Dispatcher
 from shared.models import AuditEvent, Run
-from shared.oversight import Overseer
 from shared.states import CANCELLED, COMPLETED, FAILED, BatchStatus, ErrorCode
 
 PATH = "/schedules/batches"

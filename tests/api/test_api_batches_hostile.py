@@ -10,8 +10,8 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as trying
 from hypothesis import strategies as st
 
-from shared import batch_state, batches, submission
-from shared.batch_models import Batch, BatchItem, BatchProgress, ComputeProfile
+from shared.batches import moves, submission, view
+from shared.batches.models import Batch, BatchItem, BatchProgress, ComputeProfile
 from shared.errors import NotFound
 from shared.models import Agent, AuditEvent
 from shared.states import BatchReason, BatchStatus, Role
@@ -495,9 +495,9 @@ def test_nobody_sees_a_batch_whose_items_are_still_coming_in(operator):
         batch = Batch.get()
         seen.append(left())
         with pytest.raises(NotFound):
-            batches.get(batch.id)
+            moves.get(batch.id)
         with pytest.raises(NotFound):
-            batch_state.get(batch.id, now=NOON)
+            view.get(batch.id, now=NOON)
 
     response = send(operator, look)
 

@@ -18,8 +18,8 @@ from waiting import wait_until
 
 from api import live
 from api.services import KEY
-from shared import batch_state
-from shared.batch_models import Batch, BatchProgress
+from shared.batches import view
+from shared.batches.models import Batch, BatchProgress
 from shared.states import BatchStatus
 
 ENDED = {"status": BatchStatus.COMPLETED, "finished_at": NOON}
@@ -73,13 +73,13 @@ def watch(viewer, batch):
 @pytest.fixture
 def looks(monkeypatch):
     """The ids of the batches that were looked at, look by look."""
-    several, seen = batch_state.several, []
+    several, seen = view.several, []
 
     def look(batch_ids, *, now):
         seen.append(batch_ids)
         return several(batch_ids, now=now)
 
-    monkeypatch.setattr(batch_state, "several", look)
+    monkeypatch.setattr(view, "several", look)
     return seen
 
 
@@ -278,7 +278,7 @@ def test_a_look_that_fails_costs_nobody_what_there_is_to_tell(
     error, watch, batch, monkeypatch, caplog
 ):
     caplog.set_level("INFO")
-    several, failed = batch_state.several, []
+    several, failed = view.several, []
 
     def look(batch_ids, *, now):
         if len(failed) < 3:
@@ -286,7 +286,7 @@ def test_a_look_that_fails_costs_nobody_what_there_is_to_tell(
             raise error
         return several(batch_ids, now=now)
 
-    monkeypatch.setattr(batch_state, "several", look)
+    monkeypatch.setattr(view, "several", look)
     told = events(watch())
     next(told)
 

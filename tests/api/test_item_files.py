@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from api import item_files
 from api.item_files import LARGEST_METADATA, LONGEST_LINE
 from api.schemas.schedules import LONGEST_MESSAGE
+from shared.batches.submission import Item
 from shared.errors import Invalid
-from shared.submission import Item
 
 BOM = b"\xef\xbb\xbf"
 ADA, ALAN = Item("ada", "Hello Ada", {"city": "London"}), Item(None, "Hello Alan", {"city": ""})

@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as trying
 from hypothesis import strategies as st
 
-from shared.batch_models import Batch, BatchItem, BatchProgress
+from shared.batches.models import Batch, BatchItem, BatchProgress
 
 PATH = "/schedules/batches"
 LIMIT = 16 * 1024 * 1024

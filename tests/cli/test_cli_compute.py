@@ -5,7 +5,7 @@ from click.testing import CliRunner
 
 from cli.main import main
 from shared import db
-from shared.batch_models import ComputeProfile
+from shared.batches.models import ComputeProfile
 from shared.models import AuditEvent
 
 FILE = """

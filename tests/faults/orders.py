@@ -10,7 +10,8 @@ from named import NEVER, Definition, Order
 from record import Snapshot
 from waiting import wait_until
 
-from shared import clock, db, new_runs, runs, schedules, submission
+from shared import clock, db, new_runs, runs, schedules
+from shared.batches import submission
 from shared.schedules import DEFAULTS
 from shared.wire import camel
 

@@ -9,7 +9,7 @@ from factories import make_agent
 from waiting import wait_until
 
 from shared import clock, db
-from shared.batch_models import BatchProgress
+from shared.batches.models import BatchProgress
 
 PATH = "/api/v1/schedules/batches"
 

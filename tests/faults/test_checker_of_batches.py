@@ -7,7 +7,7 @@ from factories import NOON, make_batch, make_run
 from forging import History
 from witness import Witness
 
-from shared.batch_models import Batch, BatchProgress
+from shared.batches.models import Batch, BatchProgress
 from shared.models import Run
 from shared.states import CANCELLED, COMPLETED, BatchStatus
 

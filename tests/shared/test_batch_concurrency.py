@@ -10,13 +10,14 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from factories import LEASE, NOON, make_agent, make_batch, make_run, make_worker
 
-from shared import batches, db, messages, runs
+from shared import db, messages, runs
 from shared.attempts import Lease, Outcome
-from shared.batch_lines import BatchLines
-from shared.batch_models import BatchProgress
+from shared.batches import moves
+from shared.batches.lines import BatchLines
+from shared.batches.models import BatchProgress
+from shared.batches.oversight import Overseer
 from shared.dispatch import Dispatcher
 from shared.models import Run
-from shared.oversight import Overseer
 from shared.states import COMPLETED, BatchReason
 
 pytestmark = [
@@ -125,7 +126,7 @@ def test_a_batch_that_is_ended_while_its_items_move_loses_none(at_once, send):
     held = claim(waiting[:50])
 
     def end():
-        batches.end(batch.id, BatchReason.CANCELLED_BY_REQUEST, now=NOON)
+        moves.end(batch.id, BatchReason.CANCELLED_BY_REQUEST, now=NOON)
 
     at_once(
         end,
@@ -145,7 +146,7 @@ def test_a_batch_that_is_ended_while_its_items_move_loses_none(at_once, send):
     assert progress.dropped + progress.completed + progress.cancelled == 300
     assert (progress.queued, progress.running) == (0, 0)
     assert Run.select().count() == progress.taken
-    assert batches.get(batch.id).finished_at is not None
+    assert moves.get(batch.id).finished_at is not None
 
 
 def test_overseers_at_once_end_a_batch_once(at_once):

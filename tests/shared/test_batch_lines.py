@@ -17,10 +17,11 @@ from factories import (
     make_worker,
 )
 
-from shared import batches, messages, runs
+from shared import messages, runs
 from shared.attempts import Lease, Outcome, failure
-from shared.batch_lines import BatchLines
-from shared.batch_models import Batch, BatchProgress
+from shared.batches import moves
+from shared.batches.lines import BatchLines
+from shared.batches.models import Batch, BatchProgress
 from shared.dispatch import Dispatcher
 from shared.models import Agent, Run
 from shared.states import COMPLETED, QUEUED, BatchReason, BatchStatus, ErrorCode, Trigger
@@ -242,7 +243,7 @@ def test_nothing_of_a_batch_that_pauses_goes_nor_what_was_sent_before(dispatcher
     batch = make_batch(items=300)
     dispatcher.dispatch(NOON)
 
-    batches.pause(batch.id, BatchReason.PAUSED_BY_REQUEST, now=NOON)
+    moves.pause(batch.id, BatchReason.PAUSED_BY_REQUEST, now=NOON)
 
     assert dispatcher.dispatch(NOON + MINUTE) == 0
     assert claim_all(client) == []
@@ -261,10 +262,10 @@ def test_a_message_that_outlived_the_pause_is_refused(dispatcher, client):
 def test_all_goes_on_after_the_pause(dispatcher, client):
     batch = make_batch(items=3)
     dispatcher.dispatch(NOON)
-    batches.pause(batch.id, BatchReason.PAUSED_BY_REQUEST, now=NOON)
+    moves.pause(batch.id, BatchReason.PAUSED_BY_REQUEST, now=NOON)
     client.flushall()
 
-    batches.resume(batch.id, budget_usd=None, now=NOON)
+    moves.resume(batch.id, budget_usd=None, now=NOON)
     dispatcher.dispatch(NOON)
 
     assert sorted(indexes(sent(client))) == [0, 1, 2]

@@ -7,9 +7,10 @@ from uuid import uuid4
 import pytest
 from factories import LEASE, NOON, make_batch, make_run, make_worker, status_of
 
-from shared import batches, runs
+from shared import runs
 from shared.attempts import Lease, Outcome
-from shared.batch_models import Batch, BatchProgress, BatchWorker
+from shared.batches import moves
+from shared.batches.models import Batch, BatchProgress, BatchWorker
 from shared.errors import Conflict, NotFound
 from shared.models import Run
 from shared.states import (
@@ -43,15 +44,15 @@ def claimed(batch, index=0):
 
 
 def pause(batch):
-    batches.pause(batch.id, ASKED, now=LATER)
+    moves.pause(batch.id, ASKED, now=LATER)
 
 
 def resume(batch, budget_usd=None):
-    batches.resume(batch.id, budget_usd=budget_usd, now=LATER)
+    moves.resume(batch.id, budget_usd=budget_usd, now=LATER)
 
 
 def end(batch, reason=NO_LONGER_WANTED):
-    batches.end(batch.id, reason, now=LATER)
+    moves.end(batch.id, reason, now=LATER)
 
 
 def after(batch):
@@ -147,7 +148,7 @@ def test_a_second_end_changes_nothing():
     batch = make_batch()
     end(batch)
 
-    batches.end(batch.id, BatchReason.DEADLINE_PASSED, now=LATER + LEASE)
+    moves.end(batch.id, BatchReason.DEADLINE_PASSED, now=LATER + LEASE)
 
     assert (after(batch).ending_at, after(batch).reason) == (LATER, NO_LONGER_WANTED)
 
@@ -216,7 +217,7 @@ def test_the_queues_are_those_of_batches_that_have_not_ended():
     make_batch(queue="c", accepted_at=None)
     make_batch(queue="d", status=BatchStatus.PAUSED, reason=ASKED)
 
-    assert batches.queues() == ["a", "d"]
+    assert moves.queues() == ["a", "d"]
 
 
 def test_what_its_workers_really_are_is_on_record_once():
@@ -225,8 +226,8 @@ def test_what_its_workers_really_are_is_on_record_once():
     make_worker("of-old")
 
     for _ in range(2):
-        batches.join([batch.id], "large")
-    batches.join([batch.id], "of-old")
+        moves.join([batch.id], "large")
+    moves.join([batch.id], "of-old")
 
     (joined,) = BatchWorker.select()
     assert (joined.worker_id, joined.hardware) == ("large", {"vcpu": 8})

@@ -10,7 +10,7 @@ from factories import LEASE, NOON, held, make_batch, make_run
 
 from shared import db, runs
 from shared.attempts import Outcome, failure
-from shared.batch_models import Batch, BatchProgress
+from shared.batches.models import Batch, BatchProgress
 from shared.models import Run
 from shared.states import (
     CANCELLED,

@@ -9,8 +9,8 @@ from factories import NOON, make_run
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from shared import estimates
-from shared.estimates import Estimate, Measured, Range
+from shared.batches import estimates
+from shared.batches.estimates import Estimate, Measured, Range
 from shared.ids import uuid7
 from shared.states import CANCELLED, COMPLETED, FAILED, PAUSED, QUEUED
 

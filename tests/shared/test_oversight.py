@@ -7,10 +7,10 @@ from decimal import Decimal
 import pytest
 from factories import MINUTE, NOON, make_agent, make_batch, make_run, status_of
 
-from shared import batch_state, oversight, submission
-from shared.batch_models import Batch, BatchItem, BatchProgress
+from shared.batches import oversight, submission, view
+from shared.batches.models import Batch, BatchItem, BatchProgress
+from shared.batches.oversight import Overseer
 from shared.models import Run
-from shared.oversight import Overseer
 from shared.states import (
     CANCELLED,
     COMPLETED,
@@ -223,7 +223,7 @@ def test_its_pace_is_measured_while_it_goes_on():
         BatchProgress.update(taken=ended, completed=ended, started_at=NOON, moved_at=NOON).execute()
         attend(NOON + timedelta(seconds=second))
         now = NOON + timedelta(seconds=second)
-        seen.append(batch_state.get(batch.id, now=now)["timeLeft"])
+        seen.append(view.get(batch.id, now=now)["timeLeft"])
 
     assert seen[0] is None
     for left, ended in zip(seen[1:], (20, 40, 60), strict=True):

@@ -9,7 +9,7 @@ from factories import NOON
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from shared import pace
+from shared.batches import pace
 
 SECOND = timedelta(seconds=1)
 HOUR = timedelta(hours=1)

@@ -6,7 +6,7 @@ import pytest
 from factories import MINUTE, NOON, make_agent, make_batch, make_run, make_worker
 
 from shared import compute, db, queues
-from shared.batch_models import BatchProgress
+from shared.batches.models import BatchProgress
 from shared.errors import NotFound
 from shared.models import Agent
 from shared.states import PAUSED, BatchReason, BatchStatus

@@ -10,7 +10,7 @@ from factories import LEASE, MINUTE, NOON, make_batch, make_run, make_schedule
 from waiting import wait_until
 
 from shared import db, new_runs, retention
-from shared.batch_models import Batch, BatchItem, BatchProgress
+from shared.batches.models import Batch, BatchItem, BatchProgress
 from shared.idempotency import IdempotencyKey
 from shared.ids import uuid7
 from shared.models import Run, RunEvent

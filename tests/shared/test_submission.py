@@ -6,14 +6,15 @@ from decimal import Decimal
 import pytest
 from factories import MINUTE, NOON, make_agent, make_batch, make_run, make_worker
 
-from shared import batch_row, compute, db, estimates, submission
-from shared.batch_models import Batch, BatchItem, BatchProgress
+from shared import compute, db
+from shared.batches import estimates, row, submission
+from shared.batches.models import Batch, BatchItem, BatchProgress
+from shared.batches.submission import Item, Orders
 from shared.errors import Conflict, Invalid
 from shared.idempotency import IdempotencyKey
 from shared.models import Agent
 from shared.pages import Paging
 from shared.states import COMPLETED
-from shared.submission import Item, Orders
 
 pytestmark = pytest.mark.usefixtures("database")
 
@@ -57,7 +58,7 @@ def submit(count=3, key=None, **values):
 
 def seen():
     """What anybody gets to see."""
-    return [row[0] for row in batch_row.BATCHES.page({}, Paging()).rows]
+    return [row[0] for row in row.BATCHES.page({}, Paging()).rows]
 
 
 def left():

@@ -9,7 +9,7 @@ from system import System
 from waiting import wait_until
 
 from shared import clock, messages, runs
-from shared.batch_models import BatchProgress, BatchWorker
+from shared.batches.models import BatchProgress, BatchWorker
 from shared.messages import Sending
 from shared.models import Run, Worker
 from shared.states import COMPLETED, QUEUED, RUNNING

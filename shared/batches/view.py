@@ -6,8 +6,9 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from shared import batch_costs, batch_row, db, listing, pace, processes
-from shared.batch_row import BATCHES, State
+from shared import db, listing, processes
+from shared.batches import costs, pace
+from shared.batches.row import BATCHES, State, read
 from shared.errors import NotFound
 from shared.fields import written
 from shared.findings import count, in_words
@@ -21,20 +22,20 @@ def get(batch_id: UUID, *, now: datetime) -> dict[str, Any]:
     row = BATCHES.get(batch_id)
     if row is None:
         raise NotFound("batch", batch_id)
-    (shown,) = _shown([batch_row.read(row)], now)
+    (shown,) = _shown([read(row)], now)
     return shown
 
 
 def page(filters: Mapping[str, Any], paging: Paging, *, now: datetime) -> tuple[Page, list[Any]]:
     """The batches that pass *filters*, the newest first: the page, and what it shows."""
     found = BATCHES.page(listing.searching(filters), paging)
-    return found, _shown([batch_row.read(row) for row in found.rows], now)
+    return found, _shown([read(row) for row in found.rows], now)
 
 
 def several(batch_ids: Collection[UUID], *, now: datetime) -> dict[UUID, dict[str, Any]]:
     """Those batches, as far as there are any."""
     rows = (BATCHES.get(batch_id) for batch_id in batch_ids)
-    states = [batch_row.read(row) for row in rows if row is not None]
+    states = [read(row) for row in rows if row is not None]
     return dict(zip((each.id for each in states), _shown(states, now), strict=True))
 
 
@@ -78,9 +79,9 @@ def as_json(
             "highSeconds": round(left.high.total_seconds(), 1),
         },
         "stalledSince": _written(batch.stalled_since),
-        "estimatedCost": batch_costs.estimated(batch),
-        "actualCost": batch_costs.actual(batch),
-        "interruptions": batch_costs.interruptions(batch),
+        "estimatedCost": costs.estimated(batch),
+        "actualCost": costs.actual(batch),
+        "interruptions": costs.interruptions(batch),
         "computeConfiguration": {**batch.compute, "ranOn": ran_on},
         **{
             camel(name): getattr(batch, name)

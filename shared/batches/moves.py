@@ -1,6 +1,6 @@
 """The moves of batches: paused, resumed, ended before their time; each one guarded UPDATE.
 
-`shared.submission` makes batches, `shared.oversight` ends them, `shared.batch_state` reads them.
+`submission` makes batches, `oversight` ends them, `view` shows them.
 What their runs do is counted by the database (`BatchProgress`).
 """
 
@@ -9,8 +9,9 @@ from datetime import datetime
 from decimal import Decimal
 from uuid import UUID
 
-from shared import db, item_runs
-from shared.batch_models import Batch, BatchProgress
+from shared import db
+from shared.batches import item_runs
+from shared.batches.models import Batch, BatchProgress
 from shared.errors import Conflict, NotFound
 from shared.states import LIVE_BATCH, BatchReason, BatchStatus
 

@@ -5,12 +5,12 @@ from typing import Any
 from uuid import UUID
 
 from shared import db, listing
-from shared.batch_models import BatchItem, BatchProgress
+from shared.batches.models import BatchItem, BatchProgress
+from shared.batches.submission import Item
 from shared.listing import Listing
 from shared.models import Run
 from shared.pages import Page, Paging, Row
 from shared.states import RunStatus
-from shared.submission import Item
 
 # Each can be as long as the limit of an output.
 _READ_AT_ONCE = 50

@@ -8,8 +8,8 @@ from factories import MINUTE, NOON, make_batch, make_worker
 from marshmallow import fields
 
 from api.schemas.batches import BatchSchema
-from shared import batch_state
-from shared.batch_models import BatchProgress, BatchWorker
+from shared.batches import view
+from shared.batches.models import BatchProgress, BatchWorker
 from shared.models import Agent
 from shared.states import BatchReason, BatchStatus
 
@@ -38,7 +38,7 @@ def make(total=10, *, ended=None, **values):
 
 
 def state(batch, now=LATER):
-    return batch_state.get(batch.id, now=now)
+    return view.get(batch.id, now=now)
 
 
 def test_it_says_what_the_documentation_says():
@@ -77,7 +77,7 @@ def test_counts_add_up_whatever_has_become_of_the_items():
     [(0, 3, 0.0), (1, 3, 33.3), (2, 3, 66.6), (3, 3, 100.0), (99_999, 100_000, 99.9)],
 )
 def test_progress_has_one_decimal_and_is_whole_only_when_all_has_ended(ended, total, shown):
-    assert batch_state.percentage(ended, total) == shown
+    assert view.percentage(ended, total) == shown
 
 
 NOTES = [

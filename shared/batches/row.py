@@ -5,8 +5,9 @@ from datetime import datetime
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from shared import db, listing, pace
-from shared.batch_models import Batch, BatchProgress
+from shared import db, listing
+from shared.batches import pace
+from shared.batches.models import Batch, BatchProgress
 from shared.listing import Listing
 from shared.states import BatchReason, BatchStatus
 

@@ -3,8 +3,8 @@
 from math import sqrt
 from typing import Any
 
-from shared.batch_row import State
-from shared.estimates import Estimate, Measured, Range
+from shared.batches.estimates import Estimate, Measured, Range
+from shared.batches.row import State
 
 # So many items must have ended for what they cost to say more than what others did.
 _LEAST_MEASURED = 5

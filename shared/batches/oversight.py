@@ -12,8 +12,9 @@ from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from shared import batch_state, batches, db, item_runs, new_runs, pace, submission
-from shared.batch_models import Batch
+from shared import db, new_runs
+from shared.batches import item_runs, moves, pace, submission, view
+from shared.batches.models import Batch
 from shared.db import stamp
 from shared.errors import Conflict
 from shared.states import BatchReason, BatchStatus, Trigger
@@ -117,7 +118,7 @@ class Overseer:
                     item_runs.cancel(batch.id, now=now)
             return
         if batch.deadline is not None and batch.deadline <= now:
-            batches.end(batch.id, BatchReason.DEADLINE_PASSED, now=now)
+            moves.end(batch.id, BatchReason.DEADLINE_PASSED, now=now)
             logger.warning("batch %s is stopped: its deadline has passed", batch.id)
         elif batch.status is BatchStatus.PAUSED:
             if batch.queued:
@@ -218,13 +219,13 @@ def _edit(batch_id: UUID, edits: dict[str, Any], *guards: Any) -> bool:
 
 def _give_notice(batch_id: UUID, event: str, now: datetime) -> None:
     """Have the agent that the batch names run, with what happened for its message."""
-    agent_id = batches.get(batch_id).notify_agent_id
+    agent_id = moves.get(batch_id).notify_agent_id
     if agent_id is None:
         return
     try:
         new_runs.background(
             agent_id,
-            message=json.dumps({"event": event, "batch": batch_state.get(batch_id, now=now)}),
+            message=json.dumps({"event": event, "batch": view.get(batch_id, now=now)}),
             metadata={"event": event, "batchId": str(batch_id)},
             session_id=None,
             timeout_seconds=None,

@@ -14,10 +14,11 @@ from itertools import islice
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from shared import agents, compute, db, estimates, once, processes
-from shared.batch_models import Batch, BatchProgress, ComputeProfile
+from shared import agents, compute, db, once, processes
+from shared.batches import estimates
+from shared.batches.estimates import Estimate
+from shared.batches.models import Batch, BatchProgress, ComputeProfile
 from shared.errors import Conflict, Invalid
-from shared.estimates import Estimate
 from shared.idempotency import IdempotencyKey
 from shared.ids import uuid7
 from shared.models import Agent

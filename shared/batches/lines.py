@@ -9,7 +9,8 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, NamedTuple, overload
 
-from shared import db, item_runs, places
+from shared import db, places
+from shared.batches import item_runs
 from shared.db import stamp
 from shared.ids import uuid7_hex
 from shared.messages import Chosen, Sending
