@@ -8,7 +8,7 @@ from scheduler.dispatching import Dispatching
 from scheduler.pruner import Pruner
 from scheduler.reaper import Reaper
 from scheduler.tick import tick
-from shared import clock, db, due, processes, runs, tally
+from shared import clock, db, due, leases, processes, tally
 from shared.batches.oversight import Overseer
 from shared.clock_watch import ClockWatch
 from shared.log import Trouble
@@ -122,8 +122,8 @@ class Scheduler:
 
     def _reap(self) -> None:
         with db.connection():
-            leases = runs.leases()
-            self._reaper.reap(leases, now=self._clock.now(), moment=clock.monotonic())
+            held = leases.held()
+            self._reaper.reap(held, now=self._clock.now(), moment=clock.monotonic())
 
     def _save_tally(self) -> None:
         tally.save(self.id, now=clock.now())

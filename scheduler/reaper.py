@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from datetime import datetime, timedelta
 from itertools import islice
 
-from shared import runs, tally
+from shared import leases, tally
 from shared.attempts import Leased
 from shared.tally import Count
 
@@ -27,18 +27,18 @@ class Reaper:
         # Of each lease: since when it has been seen as it is, on the monotonic clock.
         self._seen: dict[Leased, float] = {}
 
-    def reap(self, leases: Iterable[Leased], *, now: datetime, moment: float) -> int:
-        """Take what has lapsed of *leases*, all those that there are; how many runs.
+    def reap(self, held: Iterable[Leased], *, now: datetime, moment: float) -> int:
+        """Take what has lapsed of *held*, all those that there are; how many runs.
 
         *moment* is of the monotonic clock, and not before they were read.
         """
-        self._seen = {each: self._seen.get(each, moment) for each in leases}
+        self._seen = {each: self._seen.get(each, moment) for each in held}
         lapsed = (
             each for each, since in self._seen.items() if moment - since >= self._lease_seconds
         )
         reaped = 0
         while some := list(islice(lapsed, _AT_ONCE)):
-            lost = runs.reap(some, now=now)
+            lost = leases.reap(some, now=now)
             for run_id, status in lost:
                 logger.warning("run %s reaped: its lease ran out, now %s", run_id, status)
             tally.add(Count.LOST_LEASES, len(lost))

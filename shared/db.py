@@ -8,7 +8,7 @@ at the end for what the two spell otherwise.
 import json
 import re
 import sqlite3
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
@@ -294,12 +294,17 @@ def _values(name: str, columns: tuple[tuple[str, str], ...], count: int, is_sqli
 
 
 def among(column: str, name: str) -> str:
-    """The condition that *column* is one of the UUIDs in the JSON array of hexadecimals `:name`."""
+    """The condition that *column* is one of the UUIDs in `:name`, which are given as `hexes`."""
     if is_sqlite():
         return f"{column} IN (SELECT value FROM json_each(:{name}))"
     # Read once, into an array; each of it is then looked up in the primary key.
     elements = f"json_array_elements_text(CAST(:{name} AS json))"
     return f"{column} = ANY(ARRAY(SELECT CAST(value AS uuid) FROM {elements}))"
+
+
+def hexes(ids: Iterable[UUID]) -> str:
+    """Those ids as a JSON array of hexadecimals."""
+    return json.dumps([each.hex for each in ids])
 
 
 def holds(column: str, name: str) -> str:

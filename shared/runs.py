@@ -3,7 +3,7 @@ answer. `shared.new_runs` makes runs, `shared.history` reads them.
 """
 
 import json
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Mapping
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -12,24 +12,22 @@ from uuid import UUID
 from peewee import SQL, Case, fn
 
 from shared import db, events, policy
-from shared.attempts import Claimed, Held, Lease, Leased, Outcome, failure
+from shared.attempts import Claimed, Lease, Outcome
 from shared.db import stamp
 from shared.errors import Conflict, NotFound
 from shared.messages import RUNS_QUEUE
-from shared.models import Run, RunEvent
+from shared.models import Run
 from shared.states import (
     ACTIVE,
     CANCELLED,
-    FAILED,
     PAUSED,
     QUEUED,
     RUNNING,
-    ErrorCode,
     RunStatus,
 )
 
 # Spelled out, for a planner knows a partial index by its own words only.
-_IS_RUNNING = Run.status == SQL("'RUNNING'")
+IS_RUNNING = Run.status == SQL("'RUNNING'")
 
 
 class RunEnded(Conflict):
@@ -129,7 +127,7 @@ def claim(
             price=_PRICE if of_batches else "NULL",
         ),
         {
-            "ids": _ids(run_ids),
+            "ids": db.hexes(run_ids),
             "queue": queue,
             "worker": worker,
             "lease_until": stamp(now + lease),
@@ -150,33 +148,6 @@ def _claimed(row: Claimed) -> Claimed:
         previous_success=row.previous_success and db.instant(row.previous_success),
         price_per_hour=None if row.price_per_hour is None else Decimal(str(row.price_per_hour)),
     )
-
-
-def renew(worker: str, run_ids: Collection[UUID], *, until: datetime) -> set[Lease]:
-    """Prolong the leases of *worker* on those runs; the leases that were.
-
-    One that somebody is just changing is left as it is: no other has to wait for that.
-    """
-    rows = db.execute(
-        f"""
-        UPDATE run SET lease_until = :until
-        WHERE id IN (
-          SELECT id FROM run
-          WHERE {db.among("id", "ids")} AND status = 'RUNNING' AND leased_by = :worker
-          {db.locking("FOR NO KEY UPDATE SKIP LOCKED")}
-        )
-        RETURNING id, attempt
-        """,
-        {"ids": _ids(run_ids), "worker": worker, "until": stamp(until)},
-    ).fetchall()
-    return {Lease(db.uuid(id), attempt) for id, attempt in rows}
-
-
-def held_by(worker: str) -> list[Held]:
-    """The runs that *worker* holds."""
-    query = Run.select(Run.id, Run.attempt, Run.cancel_requested_at)
-    query = query.where(_IS_RUNNING, Run.leased_by == worker)
-    return [Held(Lease(run.id, run.attempt), run.cancel_requested_at is not None) for run in query]
 
 
 def finish(outcomes: Mapping[Lease, Outcome], *, now: datetime) -> set[Lease]:
@@ -210,10 +181,6 @@ def _outcome(held: Lease, outcome: Outcome) -> dict[str, Any]:
 
 def _amount(usd: Decimal | None) -> str | None:
     return None if usd is None else str(usd)
-
-
-def _ids(run_ids: Iterable[UUID]) -> str:
-    return json.dumps([each.hex for each in run_ids])
 
 
 def retry_later(
@@ -256,58 +223,6 @@ def release(held: Lease, *, now: datetime, compute_usd: Decimal | None = None) -
             says = {"message": "Its worker was stopped; this attempt does not count."}
             events.append(held.run_id, held.attempt, [("put_back", says)], now=now)
     return moved == 1
-
-
-def is_lost(held: Lease) -> bool:
-    """Whether the run was taken from the owner of that attempt, whose lease ran out."""
-    failed = RunEvent.select().where(
-        RunEvent.run == held.run_id,
-        RunEvent.attempt == held.attempt,
-        RunEvent.type == "attempt_failed",
-    )
-    errors = [event.data for event in failed]
-    run: Run | None = Run.get_or_none(Run.id == held.run_id, Run.attempt == held.attempt)
-    if run is not None and run.error is not None:
-        errors.append(run.error)
-    return any(error["code"] == ErrorCode.WORKER_LOST.value for error in errors)
-
-
-def leases() -> list[Leased]:
-    """Every lease that there is."""
-    rows = db.execute(
-        f"""
-        SELECT id, attempt, lease_until FROM run {db.indexed_by("run_leased")}
-        WHERE status = 'RUNNING'
-        """
-    ).fetchall()
-    return [Leased(Lease(db.uuid(id), attempt), db.instant(until)) for id, attempt, until in rows]
-
-
-def reap(lapsed: Collection[Leased], *, now: datetime) -> list[tuple[UUID, RunStatus]]:
-    """Take runs from owners that have not renewed those leases; each with what became of it."""
-    lost: list[tuple[UUID, RunStatus]] = []
-    until = {each.lease: each.until for each in lapsed}
-    with db.transaction():
-        query = Run.select().where(Run.id.in_([held.run_id for held in until]), _IS_RUNNING)
-        if not db.is_sqlite():
-            query = query.for_update("FOR UPDATE SKIP LOCKED")  # type: ignore[arg-type] # the stub says bool
-        for run in query:
-            held = Lease(run.id, run.attempt)
-            if until.get(held) != run.lease_until:
-                continue  # It was renewed meanwhile, or is somebody else's.
-            says = f"The lease of {run.leased_by} on attempt {run.attempt} ran out."
-            error = failure(ErrorCode.WORKER_LOST, says)
-            if run.cancel_requested_at is not None:
-                ended = finish({held: Outcome(status=CANCELLED)}, now=now)
-                status, moved = CANCELLED, bool(ended)
-            elif run.attempt - run.uncounted >= run.max_attempts:
-                ended = finish({held: Outcome(status=FAILED, error=error)}, now=now)
-                status, moved = FAILED, bool(ended)
-            else:
-                status, moved = QUEUED, retry_later(held, error, at=now, now=now)
-            if moved:
-                lost.append((run.id, status))
-    return lost
 
 
 def cancel(run_id: UUID, *, now: datetime) -> None:
@@ -375,4 +290,4 @@ def _computed(usd: Decimal | None) -> dict[str, Any]:
 
 
 def _is_held(held: Lease) -> tuple[Any, ...]:
-    return Run.id == held.run_id, _IS_RUNNING, Run.attempt == held.attempt
+    return Run.id == held.run_id, IS_RUNNING, Run.attempt == held.attempt

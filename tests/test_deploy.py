@@ -365,6 +365,15 @@ def test_the_readme_tells_what_each_file_is_for():
     assert told <= files
 
 
+def test_what_is_installed_is_every_package_that_there_is():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    listed = project["tool"]["setuptools"]["packages"]
+
+    tops = {name.split(".")[0] for name in listed}
+    found = {path.parent for top in tops for path in (ROOT / top).rglob("*.py")}
+    assert sorted(listed) == sorted(".".join(each.relative_to(ROOT).parts) for each in found)
+
+
 def test_the_image_is_made_of_what_is_installed():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())
     lines = (DEPLOY / "Dockerfile.dockerignore").read_text().splitlines()

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from decimal import Decimal
 
-from shared import clock, db, failpoints, processes, runs, tally
+from shared import clock, db, failpoints, leases, processes, tally
 from shared.attempts import Claimed, Lease
 from shared.clock_watch import ClockWatch
 from shared.log import Trouble
@@ -192,7 +192,7 @@ class Heartbeat:
             until = told + self._lease
             processes.worker_seen(self._worker, alive=self._alive(), until=until, now=told)
             run_ids = [work.lease.run_id for work in works]
-            renewed = runs.renew(self._worker, run_ids, until=until) if works else set()
+            renewed = leases.renew(self._worker, run_ids, until=until) if works else set()
         for work in works:
             if work.lease in renewed:
                 work.ours_until = moment + self._ours_for
@@ -203,7 +203,7 @@ class Heartbeat:
         works = self.holding()
         if works:
             with db.connection():
-                held = runs.held_by(self._worker)
+                held = leases.held_by(self._worker)
             cancelled = {each.lease: each.cancel_requested for each in held}
             for work in works:
                 if work.lease not in cancelled:

@@ -9,7 +9,7 @@ from functools import partial
 from queue import SimpleQueue
 from typing import NamedTuple, TypeVar
 
-from shared import clock, db, failpoints, reference, runs, surroundings, tally
+from shared import clock, db, failpoints, leases, reference, runs, surroundings, tally
 from shared.attempts import Lease, Outcome
 from shared.findings import OK
 from shared.log import Trouble
@@ -190,7 +190,7 @@ def _finish(outcomes: Mapping[Lease, Outcome]) -> set[Lease]:
 
 def _is_lost(lease: Lease) -> bool:
     with db.connection():
-        return runs.is_lost(lease)
+        return leases.is_lost(lease)
 
 
 def _left_to_the_reaper(lease: Lease) -> str:

@@ -6,7 +6,7 @@ import pytest
 from factories import LEASE, NOON, make_run, status_of
 
 from scheduler.reaper import Reaper
-from shared import runs
+from shared import leases
 from shared.states import QUEUED, RUNNING
 
 pytestmark = pytest.mark.usefixtures("database")
@@ -22,7 +22,7 @@ def reap():
     reaper = Reaper(LEASE)
 
     def look(moment, now=NOON):
-        return reaper.reap(runs.leases(), now=now, moment=moment)
+        return reaper.reap(leases.held(), now=now, moment=moment)
 
     return look
 
@@ -41,7 +41,7 @@ def test_a_lease_that_is_renewed_in_time_is_never_reaped(reap):
     run = make_run(leased_by="worker-1")
     reap(START)
 
-    runs.renew("worker-1", [run.id], until=NOON + 2 * LEASE)
+    leases.renew("worker-1", [run.id], until=NOON + 2 * LEASE)
 
     assert reap(LAPSED) == 0
     assert status_of(run.id) is RUNNING

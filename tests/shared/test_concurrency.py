@@ -21,7 +21,7 @@ from factories import (
 )
 from waiting import wait_until
 
-from shared import agents, db, messages, runs, schedules
+from shared import agents, db, leases, messages, runs, schedules
 from shared.attempts import Outcome
 from shared.dispatch import Dispatcher
 from shared.models import Run
@@ -141,13 +141,13 @@ def test_exactly_one_of_cancelled_finished_and_reaped_is_recorded(at_once):
     outcomes = Counter()
     for _ in range(20):
         run = make_run(leased_by="worker-1")
-        lapsed = runs.leases()
+        lapsed = leases.held()
 
         def finish(run=run):
             return bool(runs.finish({held(run): Outcome(status=COMPLETED)}, now=NOON))
 
         def reap(lapsed=lapsed):
-            return bool(runs.reap(lapsed, now=NOON + MINUTE))
+            return bool(leases.reap(lapsed, now=NOON + MINUTE))
 
         finished, reaped = at_once(finish, reap)
         assert finished != reaped

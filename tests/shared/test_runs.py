@@ -7,7 +7,7 @@ from uuid import uuid4
 import pytest
 from factories import LEASE, NOON, held, make_run, make_schedule, status_of
 
-from shared import runs
+from shared import leases, runs
 from shared.attempts import Lease, Leased, Outcome
 from shared.errors import Conflict, NotFound
 from shared.models import Run, RunEvent
@@ -180,7 +180,7 @@ def test_an_ended_run_never_changes(status):
     with pytest.raises(Conflict):
         runs.resume(run.id, now=LATER)
     runs.hand_back([run.id], now=LATER)
-    assert runs.reap([Leased(held(run), run.lease_until)], now=LATER) == []
+    assert leases.reap([Leased(held(run), run.lease_until)], now=LATER) == []
 
     assert Run.select().where(Run.id == run.id).dicts().get() == before
 
@@ -237,7 +237,7 @@ def test_a_run_that_is_to_be_cancelled_is_not_queued_again(move):
 def test_renewing_prolongs_what_the_worker_holds():
     mine, other = make_run(leased_by="worker-1"), make_run(leased_by="worker-2")
 
-    renewed = runs.renew("worker-1", [mine.id, other.id], until=LATER)
+    renewed = leases.renew("worker-1", [mine.id, other.id], until=LATER)
 
     assert renewed == {held(mine)}
     assert runs.get(mine.id).lease_until == LATER
@@ -249,7 +249,7 @@ def test_what_a_worker_holds_says_what_is_to_be_cancelled():
     cancelled = make_run(leased_by="worker-1", cancel_requested_at=NOON)
     make_run(leased_by="worker-2")
 
-    assert {(each.lease, each.cancel_requested) for each in runs.held_by("worker-1")} == {
+    assert {(each.lease, each.cancel_requested) for each in leases.held_by("worker-1")} == {
         (held(mine), False),
         (held(cancelled), True),
     }
@@ -258,7 +258,7 @@ def test_what_a_worker_holds_says_what_is_to_be_cancelled():
 def test_a_run_that_its_worker_does_not_know_of_is_not_kept_alive():
     run = make_run(leased_by="worker-1")
 
-    assert runs.renew("worker-1", [uuid4()], until=LATER) == set()
+    assert leases.renew("worker-1", [uuid4()], until=LATER) == set()
 
     assert runs.get(run.id).lease_until == NOON + LEASE
 
@@ -267,13 +267,13 @@ def test_the_leases_are_those_of_all_workers():
     made = [make_run(leased_by=worker) for worker in ("worker-1", "worker-2")]
     make_run()
 
-    assert set(runs.leases()) == {Leased(held(run), run.lease_until) for run in made}
+    assert set(leases.held()) == {Leased(held(run), run.lease_until) for run in made}
 
 
 def test_reaping_queues_a_run_whose_lease_was_not_renewed():
     run = make_run(leased_by="worker-1")
 
-    assert runs.reap(runs.leases(), now=LATER) == [(run.id, QUEUED)]
+    assert leases.reap(leases.held(), now=LATER) == [(run.id, QUEUED)]
 
     after = runs.get(run.id)
     assert (after.status, after.available_at, after.dispatches) == (QUEUED, LATER, 0)
@@ -283,30 +283,30 @@ def test_reaping_queues_a_run_whose_lease_was_not_renewed():
 
 def test_reaping_leaves_what_was_renewed_meanwhile():
     run = make_run(leased_by="worker-1")
-    seen = runs.leases()
+    seen = leases.held()
 
-    runs.renew("worker-1", [run.id], until=LATER)
+    leases.renew("worker-1", [run.id], until=LATER)
 
-    assert runs.reap(seen, now=LATER) == []
+    assert leases.reap(seen, now=LATER) == []
     assert status_of(run.id) is RUNNING
 
 
 def test_reaping_leaves_an_attempt_that_began_meanwhile():
     run = make_run(leased_by="worker-1", dispatches=1)
-    seen = runs.leases()
+    seen = leases.held()
 
     runs.release(held(run), now=NOON)
     Run.update(dispatches=1).execute()
     assert claim(run, "worker-2")
 
-    assert runs.reap(seen, now=LATER) == []
+    assert leases.reap(seen, now=LATER) == []
     assert runs.get(run.id).leased_by == "worker-2"
 
 
 def test_reaping_fails_a_run_whose_attempts_are_spent():
     run = make_run(leased_by="worker-1", attempt=3, max_attempts=3)
 
-    assert runs.reap(runs.leases(), now=LATER) == [(run.id, FAILED)]
+    assert leases.reap(leases.held(), now=LATER) == [(run.id, FAILED)]
 
     assert runs.get(run.id).error["code"] == "WORKER_LOST"
 
@@ -314,7 +314,7 @@ def test_reaping_fails_a_run_whose_attempts_are_spent():
 def test_reaping_cancels_what_was_to_be_cancelled():
     run = make_run(leased_by="worker-1", cancel_requested_at=NOON)
 
-    assert runs.reap(runs.leases(), now=LATER) == [(run.id, CANCELLED)]
+    assert leases.reap(leases.held(), now=LATER) == [(run.id, CANCELLED)]
 
 
 @pytest.mark.parametrize("status", [QUEUED, PAUSED])
@@ -340,11 +340,11 @@ def test_cancelling_a_running_run_asks_its_worker():
 @pytest.mark.parametrize(("attempt", "max_attempts"), [(1, 3), (3, 3)])
 def test_what_was_reaped_was_lost_by_its_owner(attempt, max_attempts):
     run = make_run(leased_by="worker-1", attempt=attempt, max_attempts=max_attempts)
-    before = runs.is_lost(held(run))
+    before = leases.is_lost(held(run))
 
-    runs.reap(runs.leases(), now=LATER)
+    leases.reap(leases.held(), now=LATER)
 
-    assert (before, runs.is_lost(held(run))) == (False, True)
+    assert (before, leases.is_lost(held(run))) == (False, True)
 
 
 def test_what_its_owner_recorded_was_not_lost():
@@ -354,7 +354,7 @@ def test_what_its_owner_recorded_was_not_lost():
     finish(done)
     runs.release(put_back, now=NOON)
 
-    assert not any(map(runs.is_lost, (to_retry, done, put_back)))
+    assert not any(map(leases.is_lost, (to_retry, done, put_back)))
 
 
 def test_a_cancel_is_never_older_than_the_start_that_came_before_it():

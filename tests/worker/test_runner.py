@@ -10,7 +10,7 @@ from peewee import OperationalError
 from statements import counted
 from waiting import wait_until
 
-from shared import clock, events, failpoints, runs, tally
+from shared import clock, events, failpoints, leases, runs, tally
 from shared.models import Run, RunEvent
 from shared.processes import Alive
 from shared.settings import Settings
@@ -326,7 +326,7 @@ def test_an_agent_whose_run_was_taken_over_is_stopped_and_its_result_dropped(
     agent.does = does
     in_thread(execute, run.id)
     wait_until(lambda: runs.get(run.id).status is RUNNING)
-    wait_until(lambda: runs.reap(runs.leases(), now=clock.now()))
+    wait_until(lambda: leases.reap(leases.held(), now=clock.now()))
 
     wait_until(stopped.is_set)
     after = runs.get(run.id)
@@ -433,7 +433,7 @@ def test_a_run_that_was_claimed_without_the_worker_s_knowing_is_reaped(
 
 def reap():
     now = clock.now()
-    return runs.reap([each for each in runs.leases() if each.until < now], now=now)
+    return leases.reap([each for each in leases.held() if each.until < now], now=now)
 
 
 @pytest.mark.parametrize("cancelled", [True, False])
