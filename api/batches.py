@@ -17,11 +17,9 @@ from api.schemas.batches import (
     BatchSchema,
     EstimatedSchema,
     ItemQuerySchema,
-    NewBatchSchema,
     ResultQuerySchema,
-    ResumedSchema,
-    UploadFormSchema,
 )
+from api.schemas.orders import NewBatchSchema, ResumedSchema, UploadFormSchema
 from api.schemas.pages import page_of
 from api.services import services
 from shared import audit, db

@@ -9,7 +9,7 @@ from flask import Response
 
 from api import access, item_files, reading, uploads, work
 from api.rendering import answer
-from api.schemas.batches import UploadSchema
+from api.schemas.orders import UploadSchema
 from api.services import services
 from api.uploads import Upload
 from shared import audit, compute, db
