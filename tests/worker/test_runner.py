@@ -351,8 +351,8 @@ def test_an_agent_stops_before_a_lease_ends_that_cannot_be_renewed(
     def unreachable(*_, **__):
         raise OperationalError("gone")
 
-    monkeypatch.setattr(runs, "renew", unreachable)
-    monkeypatch.setattr(runs, "held_by", unreachable)
+    monkeypatch.setattr(leases, "renew", unreachable)
+    monkeypatch.setattr(leases, "held_by", unreachable)
 
     wait_until(lambda: stopped_at, timeout=10)
     assert stopped_at[0] < runs.get(run.id).lease_until
