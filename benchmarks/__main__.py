@@ -4,11 +4,26 @@ import argparse
 import signal
 import sys
 
-from benchmarks import api, batches, costs, latency, machine, many, recovery, runs, storm, triggers
+from benchmarks import (
+    api,
+    batches,
+    costs,
+    latency,
+    machine,
+    many,
+    recovery,
+    runs,
+    storage,
+    storm,
+    triggers,
+)
 from benchmarks.stage import Kind, Stage
 
 ALL = "all"
-BENCHMARKS = ("storm", "runs", "costs", "latency", "triggers", "recovery", "many", "batches", "api")
+BENCHMARKS = (
+    *("storm", "runs", "costs", "latency", "triggers", "recovery", "many", "batches", "api"),
+    "storage",
+)
 DATABASES = {"sqlite": [Kind.SQLITE], "postgres": [Kind.POSTGRES], "both": [*Kind]}
 
 
@@ -44,6 +59,8 @@ def _run(name: str, stage: Stage, asked: argparse.Namespace) -> None:
             batches.run(stage, kinds, asked.items, asked.threads)
         case "api":
             api.run(stage, kinds)
+        case "storage":
+            storage.run(stage, kinds)
 
 
 def _arguments() -> argparse.Namespace:

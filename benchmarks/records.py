@@ -46,6 +46,28 @@ def until_ended(database_url: str, count: int, since: datetime, patience_seconds
     return ran
 
 
+def until_gone(database_url: str, since: datetime, patience_seconds: float) -> None:
+    """Wait until none is left of the runs that were queued at *since*."""
+    deadline = time.monotonic() + patience_seconds
+    sql = "SELECT count(*) FROM run WHERE queued_at = :since"
+    while left := _rows(database_url, sql, since=stamp(since))[0][0]:
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"After {patience_seconds:.0f} s there are still {left} runs.")
+        time.sleep(_LOOK_EVERY_SECONDS)
+
+
+def size(database_url: str) -> int:
+    """How many bytes the database takes on its disk; of SQLite the file, with all that is in it."""
+    if not database_url.startswith("sqlite:"):
+        ((size,),) = _rows(database_url, "SELECT pg_database_size(current_database())")
+        return int(size)
+    _rows(database_url, "PRAGMA wal_checkpoint(TRUNCATE)")
+    ((pages, bytes_each),) = _rows(
+        database_url, "SELECT page_count, page_size FROM pragma_page_count, pragma_page_size"
+    )
+    return int(pages) * int(bytes_each)
+
+
 def starts(database_url: str, since: datetime) -> list[Start]:
     """The starts of the runs of schedules that were queued *since*."""
     rows = _rows(

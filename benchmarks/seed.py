@@ -67,6 +67,14 @@ _ANY_RUN = {
     "uncounted": "0",
 }
 
+_ENDED_RUN = {
+    "status": "'COMPLETED'",
+    "content": "'Sales were fine.'",
+    "attempt": "1",
+    "started_at": ":now",
+    "finished_at": ":now",
+}
+
 
 def empty(database_url: str) -> None:
     """Make the tables, and the sample agents."""
@@ -94,6 +102,14 @@ def one_time_schedules(database_url: str, instants: list[datetime]) -> None:
 def queued_runs(database_url: str, count: int, delay_seconds: float = 0) -> None:
     """Queue *count* runs that take so long, all in one transaction."""
     _runs(database_url, count, {"kind": "echo", "config": {"delaySeconds": delay_seconds}})
+
+
+def ended_runs(database_url: str, count: int, at: datetime) -> None:
+    """Make *count* runs that have ended *at* that instant, all in one transaction."""
+    db.connect(database_url)
+    row = {"kind": "echo", "config": {}}
+    with db.transaction():
+        _insert("run", _RUN, _ANY_RUN | _ENDED_RUN, [row] * count, at)
 
 
 def http_runs(database_url: str, count: int, service_url: str) -> None:

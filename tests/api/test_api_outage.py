@@ -73,6 +73,18 @@ def test_a_restart_of_the_database_does_not_make_the_system_unready(own, server)
     assert checks["database"]["status"] == "ok"
 
 
+def test_a_replica_is_read_and_whatever_would_change_it_is_refused(own, server):
+    server.execute("ALTER DATABASE own SET default_transaction_read_only = on")
+    db.proxy.close_all()
+
+    read = [own.get(path) for path in ("/schedules", "/runs", "/schedules/batches", "/queues")]
+    response = own.post("/schedules", DOCUMENTED)
+
+    assert [each.status_code for each in read] == [200] * 4
+    assert response.status_code == 503
+    assert own.get("/schedules").json["totalElements"] == 0
+
+
 @pytest.fixture(params=["sqlite", "postgres"])
 def lacking(request, tmp_path, valkey):
     """A client of an application whose database has no tables."""
