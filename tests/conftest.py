@@ -8,6 +8,7 @@ import peewee
 import psycopg
 import pytest
 from servers import Postgres, Valkey
+from system import System
 
 from shared import db
 from shared.migrations import migrate
@@ -90,6 +91,19 @@ def valkey(valkey_server: Valkey) -> str:
 def settings(database_url: str, valkey: str) -> Settings:
     """The settings of a process that works on the test's database and Valkey."""
     return Settings(database_url=database_url, redis_url=valkey)
+
+
+@pytest.fixture
+def system(
+    database: object, database_url: str, valkey: str, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[System]:
+    """The processes as they are deployed; nothing of them runs yet."""
+    running = System(database_url, valkey, tmp_path_factory.mktemp("logs"))
+    try:
+        yield running
+    finally:
+        running.stop()
+        print(running.logs())  # pytest shows it where a test failed.
 
 
 def _migrate(url: str) -> None:

@@ -13,7 +13,7 @@ import pytest
 from factories import NOON, make_batch
 from peewee import OperationalError
 from playhouse.pool import MaxConnectionsExceeded
-from system import ADMIN_TOKEN, System
+from system import ADMIN_TOKEN
 from waiting import wait_until
 
 from api import live
@@ -310,18 +310,13 @@ def test_who_watches_goes_when_the_process_is_to_end_and_nobody_comes(app, watch
 
 
 @pytest.fixture
-def system(database, database_url, valkey, tmp_path_factory):
+def system(system):
     """A real server of one process, which takes its time to end."""
-    running = System(database_url, valkey, tmp_path_factory.mktemp("logs"))
-    running.environ["WEB_CONCURRENCY"] = "1"
-    running.environ["AGENT_MANAGER_SHUTDOWN_GRACE"] = "60"
+    system.environ["WEB_CONCURRENCY"] = "1"
+    system.environ["AGENT_MANAGER_SHUTDOWN_GRACE"] = "60"
     # As few as there may be.
-    running.environ["AGENT_MANAGER_DATABASE_CONNECTIONS"] = "4"
-    try:
-        yield running
-    finally:
-        running.stop()
-        print(running.logs())  # pytest shows it where a test failed.
+    system.environ["AGENT_MANAGER_DATABASE_CONNECTIONS"] = "4"
+    return system
 
 
 @pytest.fixture

@@ -14,7 +14,8 @@ def are_counted(snapshot: Snapshot) -> Iterator[str]:
     """At every look: each item is one run at most, and the counts are what the runs are."""
     runs: dict[str, list[Row]] = defaultdict(list)
     for run in snapshot.runs.values():
-        if run["batch_id"] is not None:
+        # The first release has no such column.
+        if run.get("batch_id") is not None:
             runs[run["batch_id"]].append(run)
     for batch in snapshot.batches.values():
         name, of_it = f"Batch {UUID(batch['id'])}", runs.pop(batch["id"], [])

@@ -29,8 +29,12 @@ TRIGGER = """
 CREATE TRIGGER refusing BEFORE INSERT OR UPDATE OR DELETE ON {table}
   FOR EACH STATEMENT EXECUTE FUNCTION refuse();
 """
-WILLING = "DROP FUNCTION refuse() CASCADE; DROP SEQUENCE refusals"
 TABLES = ("run", "run_event", "schedule", "worker", "scheduler", "tally", "audit_event")
+# One after another: whoever reads, or is at work, locks tables in another order than this.
+WILLING = (
+    *(f"DROP TRIGGER refusing ON {table}" for table in TABLES),
+    *("DROP FUNCTION refuse()", "DROP SEQUENCE refusals"),
+)
 
 
 @pytest.fixture
@@ -42,9 +46,7 @@ def refuse(system) -> Iterator[Callable[[str], None]]:
         execute(system, REFUSING.format(code=code, triggers=triggers))
 
     yield begin
-    # Whoever is at work holds on to tables, in another order than this.
-    system.stop()
-    execute(system, WILLING)
+    execute(system, *WILLING)
 
 
 @pytest.fixture
@@ -56,9 +58,10 @@ def serializable(system) -> Iterator[None]:
     execute(system, f"ALTER DATABASE test RESET {name}")
 
 
-def execute(system, statements):
+def execute(system, *statements):
     with psycopg.connect(system.database_url, autocommit=True) as connection:
-        return connection.execute(statements)
+        for statement in statements:
+            connection.execute(statement)
 
 
 @pytest.mark.parametrize(

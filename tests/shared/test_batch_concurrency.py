@@ -4,13 +4,11 @@ SQLite's writing transactions exclude each other as a whole; there is nothing to
 """
 
 import random
-import threading
-from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from factories import LEASE, NOON, make_agent, make_batch, make_run, make_worker
 
-from shared import db, messages, runs
+from shared import messages, runs
 from shared.attempts import Lease, Outcome
 from shared.batches import moves
 from shared.batches.lines import BatchLines
@@ -24,24 +22,6 @@ pytestmark = [
     pytest.mark.usefixtures("database"),
     pytest.mark.parametrize("database_url", ["postgres"], indirect=True),
 ]
-
-
-@pytest.fixture
-def at_once():
-    """Call functions in threads, each with a connection of its own; what they gave."""
-    with ThreadPoolExecutor(8) as pool:
-
-        def call(*functions):
-            barrier = threading.Barrier(len(functions))
-
-            def run(function):
-                with db.connection():
-                    barrier.wait(10)
-                    return function()
-
-            return [future.result(30) for future in [pool.submit(run, each) for each in functions]]
-
-        yield call
 
 
 @pytest.fixture

@@ -5,7 +5,6 @@ SQLite's writing transactions exclude each other as a whole; there is nothing to
 
 import threading
 from collections import Counter
-from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from factories import (
@@ -31,24 +30,6 @@ pytestmark = [
     pytest.mark.usefixtures("database"),
     pytest.mark.parametrize("database_url", ["postgres"], indirect=True),
 ]
-
-
-@pytest.fixture
-def at_once():
-    """Call functions in threads, each with a connection of its own; what they gave."""
-    with ThreadPoolExecutor(8) as pool:
-
-        def call(*functions):
-            barrier = threading.Barrier(len(functions))
-
-            def run(function):
-                with db.connection():
-                    barrier.wait(10)
-                    return function()
-
-            return [future.result(20) for future in [pool.submit(run, each) for each in functions]]
-
-        yield call
 
 
 def tick(now=NOON):

@@ -5,7 +5,6 @@ from pathlib import Path
 
 import pytest
 from factories import make_run
-from system import System
 from waiting import wait_until
 
 from shared import clock, messages, processes, runs
@@ -14,16 +13,6 @@ from shared.models import Worker
 from shared.states import QUEUED, RUNNING
 
 LOSING_A_THREAD = Path(__file__).parent / "losing_a_thread.py"
-
-
-@pytest.fixture
-def system(database, database_url, valkey, tmp_path_factory):
-    running = System(database_url, valkey, tmp_path_factory.mktemp("logs"))
-    try:
-        yield running
-    finally:
-        running.stop()
-        print(running.logs())  # pytest shows it where a test failed.
 
 
 @pytest.fixture

@@ -5,7 +5,6 @@ from decimal import Decimal
 
 import pytest
 from factories import make_batch, make_run
-from system import System
 from waiting import wait_until
 
 from shared import clock, messages, runs
@@ -17,16 +16,6 @@ from shared.states import COMPLETED, QUEUED, RUNNING
 # A cent a second, among the four threads of a worker.
 PRICE = Decimal("36")
 THREADS = 4
-
-
-@pytest.fixture
-def system(database, database_url, valkey, tmp_path_factory):
-    running = System(database_url, valkey, tmp_path_factory.mktemp("logs"))
-    try:
-        yield running
-    finally:
-        running.stop()
-        print(running.logs())  # pytest shows it where a test failed.
 
 
 @pytest.fixture
