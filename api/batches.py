@@ -22,7 +22,7 @@ from api.schemas.batches import (
 from api.schemas.orders import NewBatchSchema, ResumedSchema, UploadFormSchema
 from api.schemas.pages import page_of
 from api.services import services
-from shared import audit, db
+from shared import agents, audit, db
 from shared.batches import items, moves, view
 from shared.batches.submission import Item
 from shared.errors import Conflict
@@ -106,12 +106,14 @@ class Results(MethodView):
     """The items of a batch that have ended."""
 
     @blp.query(ResultQuerySchema)
-    @blp.answers(200)
+    @blp.streams("application/jsonl", "text/csv")
     def get(self, filters: Mapping[str, Any], _: Paging, batch_id: UUID) -> Response:
         """Download the results of a batch
 
         One line for each item that has ended, in the order in which they were submitted: JSON
-        Lines, or CSV with `format=csv`. It can be read before the batch has ended.
+        Lines, or CSV with `format=csv`. It can be read before the batch has ended. Texts are as
+        the agent wrote them: a spreadsheet takes one that begins with `=` for a formula, unless
+        it is told to import text.
         """
         moves.get(batch_id)
         return results.stream(batch_id, filters["format"])
@@ -121,7 +123,9 @@ class Results(MethodView):
 class Events(MethodView):
     """A batch as it goes."""
 
-    @blp.answers(200)
+    @blp.streams("text/event-stream")
+    @blp.answers(204)
+    @blp.header("Last-Event-ID", "The last event that was heard.", example=live.ENDED)
     def get(self, batch_id: UUID) -> Response:
         """Watch a batch
 
@@ -173,8 +177,9 @@ class ResumeBatch(MethodView):
         One that has spent its budget needs a larger one.
         """
 
-        def resume(batch_id: UUID) -> None:
+        def resume(batch_id: UUID) -> bool:
             moves.resume(batch_id, budget_usd=how["budget_usd"], now=work.now())
+            return True
 
         return _moved("resume", batch_id, resume, {"budgetUsd": (None, how["budget_usd"])})
 
@@ -188,7 +193,7 @@ class RetryFailed(MethodView):
         """Run the failed items of a batch again
 
         As a new batch, with the orders of the one that has ended; its budget and deadline do not
-        go with them.
+        go with them, nor an agent to notify that was deleted.
         """
         batch = moves.get(batch_id)
         if batch.finished_at is None:
@@ -203,28 +208,31 @@ class RetryFailed(MethodView):
             )
         }
         fields = {**orders, "compute": batch.compute_id, "retry_of": batch_id, "dry_run": False}
+        if batch.notify_agent_id is not None and not agents.exists(batch.notify_agent_id):
+            fields["notify_agent_id"] = None
         again = items.failed(batch_id)
         return submitting.submit(fields, again, reading.idempotency_key)
 
 
-def _cancel(batch_id: UUID) -> None:
-    moves.end(batch_id, BatchReason.CANCELLED_BY_REQUEST, now=work.now())
+def _cancel(batch_id: UUID) -> bool:
+    return moves.end(batch_id, BatchReason.CANCELLED_BY_REQUEST, now=work.now())
 
 
-def _pause(batch_id: UUID) -> None:
+def _pause(batch_id: UUID) -> bool:
     moves.pause(batch_id, BatchReason.PAUSED_BY_REQUEST, now=work.now())
+    return True
 
 
 def _moved(
     action: str,
     batch_id: UUID,
-    move: Callable[[UUID], None],
+    move: Callable[[UUID], bool],
     changes: audit.Changes | None = None,
 ) -> Response:
-    """Do *move*, have *action* on record, and answer with the batch."""
-    now = work.now()
+    """Do *move*, have *action* on record if that changed anything, and answer with the batch."""
+    now, resource = work.now(), ("batch", batch_id)
     with db.transaction():
-        move(batch_id)
-        audit.record(access.principal(), f"batch.{action}", ("batch", batch_id), changes, now=now)
+        if move(batch_id):
+            audit.record(access.principal(), f"batch.{action}", resource, changes, now=now)
         shown = view.get(batch_id, now=now)
     return answer(shown)

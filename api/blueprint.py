@@ -47,6 +47,8 @@ class Blueprint(SmorestBlueprint):  # type: ignore[misc]
         def guarded(**path: Any) -> Response:
             token = access.bearer()
             reads = request.method in _SAFE
+            if not reads:
+                reading.receive()
 
             def admitted() -> Response:
                 access.admit(token, self._reads if reads else writes)
@@ -100,6 +102,20 @@ class Blueprint(SmorestBlueprint):  # type: ignore[misc]
             return _documented(reads_query, {"in": "query", "schema": schema})
 
         return decorate
+
+    def header(self, name: str, says: str, *, example: str) -> Callable[[View], View]:
+        """Document a header that the view takes."""
+        schema = {"type": "string", "example": example}
+        parameter = {"in": "header", "name": name, "description": says, "schema": schema}
+        documents: Callable[[View], View] = self.doc(parameters=[parameter])
+        return documents
+
+    def streams(self, *media_types: str) -> Callable[[View], View]:
+        """Document that the view answers with text of one of *media_types*."""
+        content = {each: {"schema": {"type": "string"}} for each in media_types}
+        described = {"description": HTTPStatus.OK.phrase, "content": content}
+        documents: Callable[[View], View] = self.doc(responses={"200": described})
+        return documents
 
     def answers(
         self, status: int, schema: type[Schema] | None = None, *, example: Any = None

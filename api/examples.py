@@ -153,7 +153,7 @@ BATCH: dict[str, Any] = {
         "lowUsd": 3.61,
         "highUsd": 3.83,
         "note": None,
-        "beforeItRan": {"lowUsd": 3.2, "highUsd": 4.4},
+        "beforeItRan": {"lowUsd": 3.2, "highUsd": 4.4, "note": None},
     },
     "actualCost": {"usd": 1.39, "agentUsd": 1.31, "computeUsd": 0.08},
     "interruptions": {"count": 8, "costUsd": 0.002},

@@ -5,7 +5,7 @@ import signal
 from types import FrameType
 from typing import Any
 
-from api import live
+from api import long_requests
 from api.services import KEY
 from shared.settings import environment, load
 
@@ -18,13 +18,20 @@ bind = f"{_host}:{_settings.port}"
 # As Heroku and gunicorn itself spell it.
 workers = int(environment().get("WEB_CONCURRENCY") or min(_CORES, 4))
 worker_class = "gthread"
-# A few serve requests at a time; the others only wait, with whoever watches something.
-threads = 4 + live.MOST
+# A few serve requests at a time; the others only wait, with whoever watches or is slow.
+threads = 4 + long_requests.MOST
 keepalive = 30
 graceful_timeout = int(_settings.shutdown_grace.total_seconds())
 loglevel = "info"
+# How long a client may stand still while it sends a body, or takes an answer.
+_PATIENCE_SECONDS = 30
 # Its control socket would be one more door.
 control_socket_disable = True
+
+
+def pre_request(worker: Any, request: Any) -> None:
+    """Have a client that stands still give its thread back."""
+    request.unreader.sock.settimeout(_PATIENCE_SECONDS)
 
 
 def post_worker_init(worker: Any) -> None:

@@ -43,6 +43,8 @@ def items(
     *template* makes each message of the columns of a CSV, or the members of a line of JSON; without
     one they have a `message`. Raises `Invalid`, when all has been read, if a line is wrong.
     """
+    if template is not None:
+        check_template(template)
     lines = _lines(pieces)
     records = _csv_records(lines, delimiter, template) if is_csv else _json_records(lines)
     mistakes: dict[str, list[str]] = {}
@@ -170,9 +172,7 @@ def _csv_records(
             row = next(reader, None)
         except csv.Error as error:
             # What follows cannot be told apart any more.
-            says, _, _ = str(error).partition(" - ")
-            says = f"It is not CSV: {says}. Look at its quotation marks."
-            raise Invalid({f"items.line {number}": [says]}) from None
+            raise Invalid({f"items.line {number}": [_not_csv(str(error))]}) from None
         if row is None:
             return
         if not row:
@@ -186,6 +186,16 @@ def _csv_records(
             yield number, dict(zip(header, row, strict=True))
 
 
+def _not_csv(says: str) -> str:
+    """What the reader *says* is wrong, and the cure."""
+    if says.startswith("new-line"):
+        return "It has a CR without an LF: save the file with line ends of LF, or of CR and LF."
+    if says.startswith("field larger"):
+        says = f"It has a column of more than {LONGEST_MESSAGE:,} characters"
+        return f"{says}; perhaps a quotation mark is never closed."
+    return f"It is not CSV: {says}. Look at its quotation marks."
+
+
 def _header(row: list[str], number: int, delimiter: str, template: str | None) -> list[str]:
     header = [name.strip() for name in row]
     there_are = ", ".join(_shortened(name) for name in header[:_SHOWN])
@@ -193,8 +203,9 @@ def _header(row: list[str], number: int, delimiter: str, template: str | None) -
         raise Invalid({f"items.line {number}": ["Each column needs a name of its own."]})
     hint = f" If columns are not parted by {delimiter!r}, say so: `delimiter`."
     wanted = ["message"] if template is None else _wanted(template)
+    named = set(header)
     for name in wanted:
-        if name not in header:
+        if name not in named:
             says = f"There is no column {_shortened(name)}; there are {there_are}."
             field = f"items.line {number}" if template is None else "template"
             cure = " Name it so, or give a `template`." if template is None else ""
@@ -279,6 +290,14 @@ def fill(template: str, record: Mapping[str, Any]) -> str:
         return shown
 
     return _PLACEHOLDER.sub(value, template)
+
+
+def check_template(template: str) -> None:
+    """Raises `Invalid` if *template* begins a placeholder that does not end."""
+    _, begins, rest = _PLACEHOLDER.sub("", template).partition("{{")
+    if begins:
+        says = f"{_shortened(begins + rest)} begins a placeholder that does not end with '}}}}'."
+        raise Invalid({"template": [says]})
 
 
 def _wanted(template: str) -> list[str]:

@@ -15,20 +15,18 @@ from uuid import UUID
 from flask import Response
 from werkzeug.exceptions import ServiceUnavailable
 
+from api.long_requests import LongRequests
 from shared import clock, db
 from shared.batches import view
 from shared.log import Trouble
 
 logger = logging.getLogger(__name__)
 
-#: So many may watch one process at a time; it has a thread for each.
-MOST = 32
 #: What the last event of a batch is called: who has heard that need not come again.
 ENDED = "ended"
 
 _LOOK_EVERY_SECONDS = 1.0
 _SIGN_OF_LIFE_SECONDS = 15.0
-_RETRY_AFTER_SECONDS = 5
 
 
 class Watcher:
@@ -59,7 +57,8 @@ class Watcher:
 class Watch:
     """Tells whoever asks how batches go. Its thread runs while somebody does."""
 
-    def __init__(self) -> None:
+    def __init__(self, long_requests: LongRequests) -> None:
+        self._long_requests = long_requests
         self._changed = threading.Condition()
         self._watchers: dict[Watcher, UUID] = {}
         self._thread: threading.Thread | None = None
@@ -87,10 +86,9 @@ class Watch:
 
     def _enter(self, batch_id: UUID, watcher: Watcher) -> None:
         with self._changed:
-            if len(self._watchers) >= MOST or self._closing:
-                raise ServiceUnavailable(
-                    "Too many are watching here; try again.", retry_after=_RETRY_AFTER_SECONDS
-                )
+            if self._closing:
+                raise ServiceUnavailable("This process is about to end; try again.", retry_after=1)
+            self._long_requests.enter()
             self._watchers[watcher] = batch_id
             if self._thread is None:
                 self._thread = threading.Thread(target=self._run, name="live", daemon=True)
@@ -98,7 +96,8 @@ class Watch:
 
     def _leave(self, watcher: Watcher) -> None:
         with self._changed:
-            self._watchers.pop(watcher, None)
+            if self._watchers.pop(watcher, None) is not None:
+                self._long_requests.leave()
 
     def _run(self) -> None:
         while True:

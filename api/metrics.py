@@ -28,7 +28,7 @@ blp = Blueprint("metrics", says="Metrics for Prometheus; a viewer's token will d
 class Metrics(MethodView):
     """The metrics of the whole system."""
 
-    @blp.answers(200)
+    @blp.streams("text/plain")
     def get(self) -> Response:
         """Read the metrics
 

@@ -104,7 +104,8 @@ class Completion(BasePlugin):
             statuses = {401, 403, 503}
             statuses |= {404} if named else set()
             statuses |= {400, 413, 415, 422} if body else set()
-            statuses |= {400, 422} if method == "get" and operation.get("parameters") else set()
+            queried = any(each["in"] == "query" for each in operation.get("parameters", ()))
+            statuses |= {400, 422} if queried else set()
             statuses |= {412} if changes else set()
             statuses |= {409} if method == "post" or changes else set()
             for status in sorted(statuses):

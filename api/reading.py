@@ -8,7 +8,7 @@ from urllib.parse import parse_qsl
 
 from flask import request
 from marshmallow import Schema, ValidationError, fields
-from werkzeug.exceptions import RequestEntityTooLarge
+from werkzeug.exceptions import ClientDisconnected, RequestEntityTooLarge
 
 from api import strict_json
 from api.problems import Unreadable, UnsupportedMediaType
@@ -19,7 +19,18 @@ from shared.kinds import flatten
 from shared.pages import DEFAULT_SIZE, Paging
 
 _MOST_PARAMETERS = 50
+# Python's `int` reads more than this.
+_WHOLE = re.compile(r"-?\d+", re.ASCII)
 _NUMBER = re.compile(r"-?\d{1,18}(\.\d{1,18})?", re.ASCII)
+
+
+def receive() -> None:
+    """Receive the body before anything is held for its sender, who may be slow.
+
+    Not that of a form, which is read as it comes.
+    """
+    if request.mimetype != "multipart/form-data":
+        _raw()
 
 
 def body(schema: Schema, *, optional: bool = False) -> Any:
@@ -40,8 +51,15 @@ def body(schema: Schema, *, optional: bool = False) -> Any:
 
 def form(schema: Schema, texts: Mapping[str, str]) -> Any:
     """What *schema* makes of the *texts* of a form, which stand for numbers and flags as well."""
-    named = {field.data_key: field for field in schema.fields.values()}
-    return _loaded(schema, {name: _typed(named.get(name), text) for name, text in texts.items()})
+    named = {str(field.data_key): field for field in schema.fields.values()}
+    values = {name: _typed(named.get(name), text) for name, text in texts.items()}
+    try:
+        return _loaded(schema, values)
+    except Invalid as error:
+        # The file is read as it comes, so what follows it is not known yet.
+        missing = error.fields.keys() & named.keys() - values.keys()
+        says = {name: ["Must be given, before the file."] for name in missing}
+        raise Invalid({**error.fields, **says}) from None
 
 
 @lru_cache(maxsize=1024)
@@ -82,7 +100,10 @@ def if_match() -> int | None:
 
 def _raw() -> bytes:
     """The body. Raises `RequestEntityTooLarge`."""
-    raw = request.get_data()
+    try:
+        raw = request.get_data()
+    except ClientDisconnected:
+        raise Unreadable("The body broke off before its end.") from None
     most = request.max_content_length
     # Of one that comes in chunks nobody knows how much would follow.
     if request.content_length is None and most is not None and len(raw) >= most:
@@ -124,10 +145,15 @@ def _parameters(schema: Schema, raw: bytes) -> dict[str, Any]:
     repeatable = {
         field.data_key for field in schema.fields.values() if isinstance(field, fields.List)
     }
+    numbers = {
+        field.data_key for field in schema.fields.values() if isinstance(field, fields.Number)
+    }
     values: dict[str, Any] = {}
     for name, value in pairs:
         if not strict_json.storable(name + value):
             raise Invalid({name if strict_json.storable(name) else "query": ["Remove the NUL."]})
+        if name in numbers and not _WHOLE.fullmatch(value):
+            raise Invalid({name: ["Give a whole number."]})
         if name in repeatable:
             values.setdefault(name, []).append(value)
         elif name in values:

@@ -10,6 +10,7 @@ from redis import Redis
 
 from api.bookkeeping import Bookkeeper
 from api.live import Watch
+from api.long_requests import LongRequests
 from shared import clock, db, failpoints
 from shared.dispatch import Dispatcher
 from shared.log import Trouble
@@ -34,10 +35,14 @@ class Services:
     redis: Redis
     dispatcher: Dispatcher
     clock: ReferenceClock = field(default_factory=lambda: ReferenceClock(lambda: clock.now()))
-    live: Watch = field(default_factory=Watch)
+    long_requests: LongRequests = field(default_factory=LongRequests)
+    live: Watch = field(init=False)
     bookkeeper: Bookkeeper = field(default_factory=Bookkeeper)
     # Over when a request could be served again.
     database_trouble: Trouble = field(default_factory=lambda: Trouble(logger, "reach the database"))
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "live", Watch(self.long_requests))
 
     def dispatch(self, run_id: UUID) -> None:
         """Send a run that was just committed. What fails here is left to the scheduler."""

@@ -1,6 +1,7 @@
 """The submitting of a batch: its items as a list, or as a file that is read as it comes in."""
 
 import logging
+from collections import deque
 from collections.abc import Callable, Iterable
 from typing import Any
 from uuid import UUID
@@ -15,7 +16,7 @@ from api.uploads import Upload
 from shared import audit, compute, db
 from shared.batches import submission, view
 from shared.batches.submission import Item, Orders, Submission
-from shared.errors import Invalid
+from shared.errors import AgentManagerError, Invalid
 from shared.idempotency import IdempotencyKey
 
 logger = logging.getLogger(__name__)
@@ -26,8 +27,17 @@ _CSV, _JSONL = ("csv", "text/csv"), ("jsonl", "ndjson", "application/jsonl", "ap
 
 def upload() -> Response:
     """Take a batch whose items are in a file."""
+    long_requests = services().long_requests
+    long_requests.enter()
+    try:
+        work.release()
+        return _received(uploads.receive("items", limit=services().settings.upload_limit))
+    finally:
+        long_requests.leave()
+
+
+def _received(form: Upload) -> Response:
     settings = services().settings
-    form = uploads.receive("items", limit=settings.upload_limit)
     try:
         fields = reading.form(_UPLOADED, form.fields)
         items = item_files.items(
@@ -58,13 +68,20 @@ def submit(
     The *key* is known once all items have been read.
     """
     dry_run = fields.pop("dry_run")
-    reading.idempotency_key(b"")  # One that is none should not cost its sender an upload.
-    submitted = submission.check(
-        Orders(**fields), threads=services().settings.worker_threads, now=work.now()
-    )
+    # One that is none should not cost its sender an upload.
+    repeatable = reading.idempotency_key(b"") is not None and not dry_run
+    try:
+        submitted = submission.check(
+            Orders(**fields), threads=services().settings.worker_threads, now=work.now()
+        )
+    except AgentManagerError:
+        # What was made is answered as it was, whatever has changed since.
+        made = _made_before(items, key) if repeatable else None
+        if made is None:
+            raise
+        return _made(made)
     if dry_run:
-        submitted.items = sum(1 for _ in items)
-        return answer(_estimated(submitted))
+        return answer(_estimated(submitted, items))
     try:
         submission.begin(submitted, now=work.now())
         submission.write(submitted, items, work.now)
@@ -74,8 +91,21 @@ def submit(
         raise
     if made != submitted.id:
         _discard(submitted.id)
-    shown = view.get(made, now=work.now())
-    return answer(shown, 202, {"Location": f"/api/v1/schedules/batches/{made}"})
+    return _made(made)
+
+
+def _made_before(items: Iterable[Item], key: Callable[[], IdempotencyKey | None]) -> UUID | None:
+    """The batch that the same request has made before, which can be told once it is read whole."""
+    deque(items, maxlen=0)
+    given = key()
+    with db.connection():
+        return None if given is None else submission.made_with(given)
+
+
+def _made(batch_id: UUID) -> Response:
+    with db.connection():
+        shown = view.get(batch_id, now=work.now())
+    return answer(shown, 202, {"Location": f"/api/v1/schedules/batches/{batch_id}"})
 
 
 def _accepted(submitted: Submission, key: IdempotencyKey | None) -> UUID:
@@ -98,10 +128,14 @@ def _discard(batch_id: UUID) -> None:
         logger.warning("batch %s left to a scheduler to discard: %s", batch_id, error)
 
 
-def _estimated(submitted: Submission) -> dict[str, Any]:
+def _estimated(submitted: Submission, items: Iterable[Item]) -> dict[str, Any]:
+    remaining = iter(items)
+    first = next(remaining)
+    submitted.items = 1 + sum(1 for _ in remaining)
     estimate = submitted.estimate()
     return {
         "items": submitted.items,
+        "firstMessage": first.message,
         "estimatedCost": {
             "lowUsd": estimate.range and round(estimate.range.low, 6),
             "highUsd": estimate.range and round(estimate.range.high, 6),

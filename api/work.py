@@ -41,6 +41,12 @@ def unit(serve: Callable[[], Response], *, reads: bool) -> Response:
     return response
 
 
+def release() -> None:
+    """Give the connection back before the client is waited for; whoever needs one opens another."""
+    if not db.is_sqlite():
+        db.proxy.close()
+
+
 def connect() -> None:
     """Have the connection be one that answers, with what `now` goes by.
 

@@ -1,7 +1,6 @@
 """`agent-manager up`: everything that Agent Manager is, on one machine."""
 
 import sys
-from collections.abc import Mapping
 from pathlib import Path
 from urllib.parse import quote
 
@@ -25,7 +24,7 @@ API = (*PYTHON, "gunicorn", "-c", "python:api.gunicorn_conf", "api.app:create_ap
 SCHEDULER = (*PYTHON, "scheduler")
 WORKER = (*PYTHON, "worker")
 VALKEY = "valkey"
-# It runs the items of batches, so that no schedule waits for them.
+# They run the items of batches, so that no schedule waits for them.
 BATCH_WORKER = "batch-worker"
 
 
@@ -53,7 +52,8 @@ def up(data_dir: Path, host: str | None, port: int | None, workers: int) -> None
         settings = load(environ)
         address = Address(settings.host, settings.port)
         address.check_free()
-        crew = _crew(workers, address)
+        profiles = _profiles(settings)
+        crew = _crew(workers, address, [*profiles])
         terminal = Terminal((VALKEY, *crew), colour=False if environ.get("NO_COLOR") else None)
         grace = settings.shutdown_grace.total_seconds()
         with Supervisor(terminal, stop, grace_seconds=grace) as supervisor:
@@ -67,7 +67,8 @@ def up(data_dir: Path, host: str | None, port: int | None, workers: int) -> None
             for name, command in crew.items():
                 # gunicorn imports from where it stands, whatever `-P` says: let it stand in ours.
                 directory = data.path if name == "api" else None
-                supervisor.start(Child(name, command, _of(name, environ), terminal, directory))
+                told = environ | {variable("compute"): profiles.get(name, "")}
+                supervisor.start(Child(name, command, told, terminal, directory))
             supervisor.watch(address.answers, every=0.05)
             if not stop.is_set():
                 terminal.block(welcome.block(address, data, token))
@@ -88,11 +89,12 @@ def _environment(data: DataDirectory, host: str | None, port: int | None) -> dic
     return environ
 
 
-def _of(name: str, environ: Mapping[str, str]) -> Mapping[str, str]:
-    """The environment of one of the processes: workers for schedules and for batches differ."""
-    if name == BATCH_WORKER:
-        return {**environ, variable("compute"): environ.get(variable("compute")) or compute.LOCAL}
-    return {name: value for name, value in environ.items() if name != variable("compute")}
+def _profiles(settings: Settings) -> dict[str, str]:
+    """The workers for batches, and the compute profile of each: `local`, and one that is named."""
+    profiles = {BATCH_WORKER: compute.LOCAL}
+    if settings.compute not in {"", compute.LOCAL}:
+        profiles[f"{settings.compute}-worker"] = settings.compute
+    return profiles
 
 
 def _anchored(url: str) -> str:
@@ -103,12 +105,11 @@ def _anchored(url: str) -> str:
     return f"sqlite:///{quote(str(Path.cwd()))}/{path}"
 
 
-def _crew(workers: int, address: Address) -> dict[str, tuple[str, ...]]:
+def _crew(workers: int, address: Address, for_batches: list[str]) -> dict[str, tuple[str, ...]]:
     """The command lines of the processes, by their names."""
     names = ["worker"] if workers == 1 else [f"worker-{n}" for n in range(1, workers + 1)]
     api = (*API, address.socket)
-    crew = {"api": api, "scheduler": SCHEDULER, **dict.fromkeys(names, WORKER)}
-    return crew | {BATCH_WORKER: WORKER}
+    return {"api": api, "scheduler": SCHEDULER, **dict.fromkeys([*names, *for_batches], WORKER)}
 
 
 def _prepare(settings: Settings, data: DataDirectory, stop: StopFlag) -> str:
@@ -118,6 +119,9 @@ def _prepare(settings: Settings, data: DataDirectory, stop: StopFlag) -> str:
     if stop.is_set():
         return ""
     report(migrate(database))
+    with db.transaction():
+        if settings.compute:
+            compute.usable(settings.compute, field=variable("compute"))
     with db.connection(), datadir.usable(data.path):
         agents.seed(now=clock.now())
         token = admin_token.ensure(data.admin_token, now=clock.now())

@@ -15,4 +15,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    run(main)
+    run("scheduler", main)

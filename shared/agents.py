@@ -57,6 +57,12 @@ def check_usable(agent_id: str, *, field: str = "agentId") -> None:
         raise Invalid({field: [f"There is no agent {agent_id!r}; GET /agents lists them."]})
 
 
+def exists(agent_id: str) -> bool:
+    """Whether there is such an agent, and it is not deleted."""
+    found: bool = Agent.select().where(Agent.id == agent_id, Agent.deleted_at.is_null()).exists()
+    return found
+
+
 def locked(agent_id: str, *, version: int | None = None) -> Agent:
     """The agent, nobody else's until this transaction ends.
 

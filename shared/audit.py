@@ -4,6 +4,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
@@ -101,6 +102,8 @@ def _shown(value: Any, name: str = "") -> Any:
             return [_shown(each, name) for each in value]
         case datetime():
             return value.isoformat()
+        case Decimal():
+            return float(value)
     shown = str(value)
     if _SECRET_NAME.search(name) and not _PLACEHOLDER.search(shown):
         return _HIDDEN

@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
+from peewee import IntegrityError
+
 from shared import db, listing
 from shared.audit import Changes
 from shared.batches.models import Batch, ComputeProfile
@@ -100,22 +102,23 @@ def create(profile_id: str, fields: Mapping[str, Any], *, now: datetime) -> None
     """
     values = {"queue": profile_id, **DEFAULTS, **fields}
     _check_queue(profile_id, values["queue"])
-    with db.transaction():
-        deleted = _read(profile_id, "FOR UPDATE")
-        if deleted is None:
-            made: int = (
-                ComputeProfile.insert(**values, id=profile_id, created_at=now, updated_at=now)
-                .on_conflict_ignore()
-                .as_rowcount()
-                .execute()
-            )
-        elif deleted.deleted_at is not None:
-            _update(deleted, {**values, "deleted_at": None, "created_at": now}, now)
-            made = 1
-        else:
-            made = 0
-        if not made:
-            raise Conflict(f"There is a compute profile {profile_id} already.")
+    try:
+        with db.transaction():
+            _make(profile_id, values, now)
+    except IntegrityError:
+        # Somebody else was quicker.
+        _check_queue(profile_id, values["queue"])
+        raise Conflict(f"There is a compute profile {profile_id} already.") from None
+
+
+def _make(profile_id: str, values: Mapping[str, Any], now: datetime) -> None:
+    profile = _read(profile_id, "FOR UPDATE")
+    if profile is None:
+        ComputeProfile.insert(**values, id=profile_id, created_at=now, updated_at=now).execute()
+    elif profile.deleted_at is not None:
+        _update(profile, {**values, "deleted_at": None, "created_at": now}, now)
+    else:
+        raise Conflict(f"There is a compute profile {profile_id} already.")
 
 
 def change(profile: ComputeProfile, fields: Mapping[str, Any], *, now: datetime) -> Changes:
@@ -148,7 +151,8 @@ def _check_queue(profile_id: str, queue: str) -> None:
         raise Invalid({"queue": [f"{RUNS_QUEUE!r} is the queue of schedules; choose another."]})
     user = ComputeProfile.get_or_none(ComputeProfile.queue == queue)
     if user is not None and user.id != profile_id:
-        raise Invalid({"queue": [f"Compute profile {user.id} has this queue; choose another."]})
+        has = "has" if user.deleted_at is None else "had, until it was deleted,"
+        raise Invalid({"queue": [f"Compute profile {user.id} {has} this queue; choose another."]})
 
 
 def _read(profile_id: str, locking: str) -> ComputeProfile | None:

@@ -87,8 +87,8 @@ def manned(pulse: Pulse) -> Finding:
     return Finding(
         name,
         FAIL if nobody_fetches else WARN,
-        f"Of {workers}, {len(lame)} lack threads: they are about to end, or stuck.",
-        "Restart those that are still there in a minute.",
+        f"Of {workers}, {len(lame)} lack threads, or cannot fetch messages from Redis.",
+        "Their logs say more. Restart those that are still there in a minute.",
         "; ".join(map(_lacks, lame)),
     )
 
@@ -112,7 +112,7 @@ def _lacks(worker: LiveWorker) -> str:
     alive, began_with = worker.alive, worker.began_with
     return (
         f"worker {worker.id} has {alive.threads} of {began_with.threads} threads"
-        f" and {alive.consumers} of {count(began_with.consumers, 'consumer')} alive"
+        f" and {alive.consumers} of {count(began_with.consumers, 'consumer')} at work"
     )
 
 

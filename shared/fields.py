@@ -147,7 +147,10 @@ def real(low: float, high: float, description: str, **options: Any) -> Real:
 
 def amount(low: Decimal, high: Decimal, description: str, **options: Any) -> Amount:
     """An amount of US dollars within bounds."""
-    return Amount(**_between(low, high, description), **options)
+    between = _between(low, high, description)
+    # The documentation is JSON, where a `Decimal` would be a text.
+    between["metadata"] |= {"minimum": float(low), "maximum": float(high)}
+    return Amount(**between, **options)
 
 
 def _between(low: object, high: object, description: str) -> dict[str, Any]:

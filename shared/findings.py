@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import timedelta
+from decimal import Decimal
 from enum import StrEnum
 
 
@@ -42,3 +43,8 @@ def in_words(span: timedelta) -> str:
 def count(number: int, noun: str, plural: str = "") -> str:
     """The number and its noun."""
     return f"{number} {noun if number == 1 else plural or f'{noun}s'}"
+
+
+def dollars(amount: Decimal | float) -> str:
+    """The amount of US dollars, with as many digits as it has."""
+    return f"{Decimal(str(amount)).normalize():f} USD"

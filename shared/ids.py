@@ -6,6 +6,9 @@ from datetime import datetime
 from random import getrandbits
 from uuid import UUID
 
+#: Before and behind all ids, in hexadecimal digits.
+FIRST_HEX, LAST_HEX = "0" * 32, "f" * 32
+
 _VERSION_7 = 0x7 << 76
 _VARIANT = 0x2 << 62
 _NOISE = (1 << 74) - 1

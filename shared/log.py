@@ -73,6 +73,11 @@ class Trouble:
         self._doing = doing
         self._said_at: float | None = None
 
+    @property
+    def lasts(self) -> bool:
+        """Whether it has begun and is not over."""
+        return self._said_at is not None
+
     def begins(self, error: Exception) -> None:
         """Say that *doing* failed, unless that was said within the minute."""
         now = clock.monotonic()

@@ -1,5 +1,6 @@
 """Ending politely on SIGTERM and SIGINT."""
 
+import argparse
 import os
 import select
 import signal
@@ -59,8 +60,12 @@ class StopFlag:
         return self.signals > 0
 
 
-def run(main: Callable[[], int]) -> None:
-    """Run *main* and exit with its status; what is wrong with the deployment is a sentence."""
+def run(package: str, main: Callable[[], int]) -> None:
+    """Run the *main* of *package* and exit with its status; what is wrong with the deployment is a
+    sentence, and so is an argument.
+    """
+    says = f"{main.__doc__} It takes no arguments: its settings are in the environment."
+    argparse.ArgumentParser(prog=f"python -m {package}", description=says).parse_args()
     try:
         status = main()
     except AgentManagerError as error:

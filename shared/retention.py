@@ -19,7 +19,6 @@ KEPT_ANYWAY = timedelta(days=1)
 # One step deletes so many. Even if each had the largest content, that is soon done.
 _DELETED_AT_ONCE = 25
 _READ_AT_ONCE = 500
-_FIRST = "0" * 32
 # A batch keeps what became of its items as long as those may count for anything.
 _BATCH_ENDED = """(batch_id IS NULL OR EXISTS (
   SELECT 1 FROM batch b WHERE b.id = batch_id AND b.finished_at < :before
@@ -70,7 +69,7 @@ def _too_old(before: datetime) -> Iterator[int]:
 
 def _too_many(before: datetime) -> Iterator[int]:
     """Delete the runs beyond their schedule's `keep_last` that ended before *before*."""
-    after = _FIRST
+    after = ids.FIRST_HEX
     while schedules := _rows(
         "SELECT id, keep_last FROM schedule WHERE id > :after ORDER BY id LIMIT :limit",
         {"after": after, "limit": _READ_AT_ONCE},
@@ -100,7 +99,7 @@ def _beyond(schedule_id: str, keep_last: int, before: datetime) -> Iterator[int]
 
 def _among(candidates: str, values: dict[str, Any], end: str, before: datetime) -> Iterator[int]:
     """Delete those *candidates* up to the id *end* that ended before *before*."""
-    after = _FIRST
+    after = ids.FIRST_HEX
     while window := _rows(
         f"""
         SELECT id, finished_at < :before FROM {candidates} AND id > :after AND id < :end

@@ -122,7 +122,11 @@ class WorkerProcess:
 
     def _of_use(self) -> Alive:
         alive = self._alive()
-        return alive._replace(threads=alive.threads - self._heartbeat.deaf())
+        return Alive(
+            threads=alive.threads - self._heartbeat.deaf(),
+            # One that cannot reach Redis comes to nothing, and ends as little as Redis does.
+            consumers=0 if self._broker.trouble.lasts else alive.consumers,
+        )
 
     def _drain(self, stop: StopFlag) -> None:
         """Finish what is held within the grace period, then stop the rest and put it back."""

@@ -47,22 +47,20 @@ class RangeSchema(CamelSchema):
     low_usd = _usd("As little as this;")
     high_usd = _usd("or as much as this;")
 
+    note = fields.String(
+        allow_none=True, metadata=described("Why nobody knows, or what is not in it.")
+    )
+
 
 class EstimatedCostSchema(RangeSchema):
     """What it will have cost in the end, by what is known now."""
 
-    note = fields.String(
-        allow_none=True, metadata=described("Why nobody knows, or what is not in it.")
-    )
     before_it_ran = fields.Nested(RangeSchema, metadata=described("What was said at first."))
 
 
 class EstimateSchema(RangeSchema):
     """What a batch would cost."""
 
-    note = fields.String(
-        allow_none=True, metadata=described("Why nobody knows, or what is not in it.")
-    )
     measured_runs = fields.Integer(metadata=described("By how many runs of the agent."))
 
 
@@ -176,6 +174,7 @@ class EstimatedSchema(CamelSchema):
     """What a batch would come to, of which only the estimate was wanted."""
 
     items = fields.Integer(metadata=described("How many items it would have."))
+    first_message = fields.String(metadata=described("What the agent would be told for the first."))
     estimated_cost = fields.Nested(EstimateSchema, metadata=described("What it would cost."))
     compute_configuration = fields.Nested(
         ConfigurationSchema, metadata=described("The machines that it would run on.")

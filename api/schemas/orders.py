@@ -70,10 +70,30 @@ class ItemSchema(CamelSchema):
     metadata = json_object("Anything worth keeping with it.", load_default=dict)
 
 
+class _Items(fields.List[Any]):
+    """The items of a batch. When as many are wrong as anybody would read, no more are looked at."""
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **_: Any) -> list[Any]:
+        if not isinstance(value, list):
+            raise self.make_error("invalid")
+        items: list[Any] = []
+        mistakes: dict[int, Any] = {}
+        for index, each in enumerate(value):
+            try:
+                items.append(self.inner.deserialize(each))
+            except ValidationError as error:
+                mistakes[index] = error.messages
+                if len(mistakes) == _MOST_MISTAKES:
+                    break
+        if mistakes:
+            raise ValidationError(mistakes)
+        return items
+
+
 class NewBatchSchema(OrdersSchema):
     """A batch to be submitted, with all of its items."""
 
-    items = fields.List(
+    items = _Items(
         fields.Nested(ItemSchema, error_messages={"null": "Give a JSON object."}),
         required=True,
         validate=validate.Length(1, error="Give at least one item."),
@@ -98,7 +118,7 @@ class NewBatchSchema(OrdersSchema):
         """Name each item that is wrong by its place."""
         mistakes = error.messages_dict
         if isinstance(mistakes.get("items"), dict):
-            for index, of_item in list(mistakes.pop("items").items())[:_MOST_MISTAKES]:
+            for index, of_item in mistakes.pop("items").items():
                 named = of_item if isinstance(of_item, dict) else {"_schema": of_item}
                 for name, says in named.items():
                     path = f"items.{index}" if name == "_schema" else f"items.{index}.{name}"

@@ -29,6 +29,7 @@ def estimated(batch: State) -> dict[str, Any]:
         "beforeItRan": {
             "lowUsd": before.range and round(before.range.low, 6),
             "highUsd": before.range and round(before.range.high, 6),
+            "note": before.says,
         },
     }
 

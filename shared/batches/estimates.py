@@ -5,13 +5,14 @@ price of an hour, shared among the threads of the worker. The mean of *n* measur
 deviation *s* is itself uncertain by *s/√n*, and the sum of *m* more items varies by *s·√m* around
 it; the range is two standard deviations of both together to either side, and more where few were
 measured, as for the prediction of a sum from a sample: 19 of 20 are to be in it (if costs were
-normal, which they seldom are).
+normal, which they seldom are). All were measured at another time, on busier machines or quieter
+ones: what varies at all may also drift, by a twentieth of the mean for a standard deviation.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
-from math import sqrt
+from math import hypot, sqrt
 from statistics import fmean, pstdev
 from typing import Any, NamedTuple
 
@@ -19,6 +20,9 @@ from shared import db
 
 # So many of an agent's latest runs are looked at, and so many of these are measured.
 _LOOKED_AT, _MEASURED = 1000, 200
+_DRIFT = 0.05
+# What costs something never costs nothing: the least of a range, as a share of its middle.
+_LEAST = 0.1
 _SECONDS_AN_HOUR = 3600
 
 
@@ -44,8 +48,9 @@ class Measured:
             # One says nothing of how far they lie apart: as far as they are large, say.
             apart = 2 * self.mean
         apart *= sqrt(items * items / self.count + items)
+        apart = hypot(apart, 2 * items * min(self.deviation, _DRIFT * self.mean))
         middle = self.mean * items
-        return Range(max(middle - apart, 0.0), middle + apart)
+        return Range(max(middle - apart, _LEAST * middle), middle + apart)
 
 
 def _width(others: int) -> float:

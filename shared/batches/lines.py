@@ -9,14 +9,15 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, NamedTuple, overload
 
-from shared import db, places
+from shared import db, ids, places
 from shared.batches import item_runs
 from shared.db import stamp
 from shared.ids import uuid7_hex
 from shared.messages import Chosen, Sending
 from shared.turns import Line, Turns
 
-# So many batches have their turns at a time, and so many runs are looked at that were tried before.
+# So many batches have their turns at a time, then those behind them, and so many runs are looked at
+# that were tried before.
 _MOST_LINES, _LOOKED_AT = 2000, 2000
 
 _LIVE = """
@@ -30,6 +31,7 @@ _LIVE = """
       AND b.accepted_at IS NOT NULL AND b.ending_at IS NULL AND a.enabled
       AND (b.budget_usd IS NULL OR p.agent_micros + p.compute_micros < b.budget_usd * 1000000)
       AND (p.taken + p.dropped < p.total OR p.queued > 0)
+      AND b.id > :after AND b.id <= :until
     ORDER BY b.id LIMIT :limit {locking}
 """
 # Those that were tried or sent before.
@@ -62,6 +64,7 @@ class BatchLines:
     def __init__(self, queue: str) -> None:
         self.queue = queue
         self._turns = Turns()
+        self._after = ids.FIRST_HEX
 
     def choose(self, now: datetime, room: int, *, again_at: str) -> Chosen:
         """The items that go at *now*, at most *room* of them, in order.
@@ -69,7 +72,8 @@ class BatchLines:
         Those that have not been runs become some, sent again at *again_at* if nobody claims them.
         """
         chosen = Chosen()
-        batches = _live(self.queue)
+        batches = _live(self.queue, self._after)
+        self._after = batches[-1].id if len(batches) == _MOST_LINES else ids.FIRST_HEX
         limited = {
             each.agent_id: each.agent_most for each in batches if each.agent_most is not None
         }
@@ -142,14 +146,24 @@ class _Waiting(Sequence[tuple[Any, str]]):
         return f"{self._batch.id} {number}"
 
 
-def _live(queue: str) -> list[Live]:
-    """The batches of *queue* that have items to run, locked: whoever pauses one waits for us."""
+def _live(queue: str, after: str) -> list[Live]:
+    """The batches of *queue* that have items to run, from those behind *after* on, and round.
+
+    They are locked: whoever pauses one waits for us.
+    """
+    batches = _between(queue, after, ids.LAST_HEX, _MOST_LINES)
+    if after != ids.FIRST_HEX and len(batches) < _MOST_LINES:
+        batches += _between(queue, ids.FIRST_HEX, after, _MOST_LINES - len(batches))
+    return batches
+
+
+def _between(queue: str, after: str, until: str, limit: int) -> list[Live]:
     sql = _LIVE.format(
         by_item=db.indexed_by("run_item_queued"),
         locking=db.locking("FOR NO KEY UPDATE OF b SKIP LOCKED"),
     )
-    rows = db.execute(sql, {"queue": queue, "limit": _MOST_LINES}).fetchall()
-    return [Live(db.uuid_hex(id), *rest) for id, *rest in rows]
+    values = {"queue": queue, "after": after, "until": until, "limit": limit}
+    return [Live(db.uuid_hex(id), *rest) for id, *rest in db.execute(sql, values).fetchall()]
 
 
 def _again(queue: str, now: datetime) -> dict[str, list[tuple[Any, str]]]:

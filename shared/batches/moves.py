@@ -13,6 +13,7 @@ from shared import db
 from shared.batches import item_runs
 from shared.batches.models import Batch, BatchProgress
 from shared.errors import Conflict, NotFound
+from shared.findings import dollars
 from shared.states import LIVE_BATCH, BatchReason, BatchStatus
 
 _ACCEPTED = Batch.accepted_at.is_null(False)
@@ -56,10 +57,11 @@ def resume(batch_id: UUID, *, budget_usd: Decimal | None, now: datetime) -> None
             raise _not_to_be("resumed", batch)
         budget = budget_usd if budget_usd is not None else batch.budget_usd
         progress = BatchProgress.get_by_id(batch_id)
-        if budget is not None and spent_usd(progress) >= budget:
+        spent = spent_usd(progress)
+        if budget is not None and spent >= budget:
             raise Conflict(
-                f"Batch {batch_id} has spent its budget of {budget:.2f} USD;"
-                " give it a larger `budgetUsd`."
+                f"Batch {batch_id} has cost {dollars(spent)} up to now: resume it with a"
+                " `budgetUsd` that is larger than that."
             )
         goes_on = BatchStatus.QUEUED if progress.started_at is None else BatchStatus.RUNNING
         Batch.update(status=goes_on, reason=None, budget_usd=budget, samples=[]).where(
@@ -71,11 +73,11 @@ def resume(batch_id: UUID, *, budget_usd: Decimal | None, now: datetime) -> None
         ).execute()
 
 
-def end(batch_id: UUID, reason: BatchReason, *, now: datetime) -> None:
+def end(batch_id: UUID, reason: BatchReason, *, now: datetime) -> bool:
     """Have the batch end before its time: nothing more of it starts, what runs is stopped.
 
-    It has ended once all of that has stopped. Raises `NotFound`, or `Conflict` if it has ended.
-    Doing it again, as when it is ending already, changes nothing.
+    It has ended once all of that has stopped. False: it was ending already, and nothing changed.
+    Raises `NotFound`, or `Conflict` if it has ended.
     """
     with db.transaction():
         ending: int = (
@@ -91,6 +93,7 @@ def end(batch_id: UUID, reason: BatchReason, *, now: datetime) -> None:
                 BatchProgress.batch == batch_id
             ).execute()
             item_runs.cancel(batch_id, now=now)
+    return ending > 0
 
 
 def spent_usd(progress: BatchProgress) -> Decimal:

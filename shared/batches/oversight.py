@@ -7,12 +7,11 @@ wants notice, in the same transaction.
 
 import json
 import logging
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from shared import db, new_runs
+from shared import db, ids, new_runs
 from shared.batches import item_runs, moves, pace, submission, view
 from shared.batches.models import Batch
 from shared.db import stamp
@@ -21,7 +20,7 @@ from shared.states import BatchReason, BatchStatus, Trigger
 
 logger = logging.getLogger(__name__)
 
-# So many batches are looked at in one go.
+# So many batches are looked at in one go; the next go looks at those behind them.
 _MOST = 1000
 # With the usual waits in between, somebody who is away for four hours still gets to know.
 _NOTICE_ATTEMPTS, _NOTICE_PRIORITY = 10, 9
@@ -35,7 +34,8 @@ _LIVE = f"""
         WHERE run.status = 'QUEUED' AND run.batch_id = b.id AND run.batch_id IS NOT NULL
       )
     FROM batch b {{by_live}} JOIN batch_progress p ON p.batch_id = b.id
-    WHERE b.finished_at IS NULL AND b.accepted_at IS NOT NULL ORDER BY b.id LIMIT {_MOST}
+    WHERE b.finished_at IS NULL AND b.accepted_at IS NOT NULL AND b.id > :after
+    ORDER BY b.id LIMIT {_MOST}
 """
 
 
@@ -86,16 +86,19 @@ class Seen(NamedTuple):
         return bool(goes_on and could_go and not self.running and self.moved_at <= now - after)
 
 
-@dataclass(frozen=True)
 class Overseer:
     """Sees to all batches; *stall_after* is how long one may stand still before that is said."""
 
-    stall_after: timedelta
+    def __init__(self, stall_after: timedelta) -> None:
+        self._stall_after = stall_after
+        self._after = ids.FIRST_HEX
 
     def attend(self, now: datetime) -> None:
         """Do what is to be done at *now*. One that cannot be seen to keeps no other from it."""
         failed: Exception | None = None
-        for batch in _live():
+        live = _live(self._after)
+        self._after = live[-1].id.hex if len(live) == _MOST else ids.FIRST_HEX
+        for batch in live:
             try:
                 self._see_to(batch, now)
             except Exception as error:
@@ -130,7 +133,7 @@ class Overseer:
             self._look_at_its_pace(batch, now)
 
     def _look_at_its_pace(self, batch: Seen, now: datetime) -> None:
-        stalled = batch.stands_still(now, self.stall_after)
+        stalled = batch.stands_still(now, self._stall_after)
         if stalled and batch.stalled_since is None:
             _stall(batch, now)
         elif batch.stalled_since is not None and not stalled:
@@ -145,12 +148,12 @@ class Overseer:
                 ).execute()
 
 
-def _live() -> list[Seen]:
+def _live(after: str) -> list[Seen]:
     sql = _LIVE.format(
         by_item=db.indexed_by("run_item_queued"), by_live=db.indexed_by("batch_live")
     )
     with db.connection():
-        rows = db.execute(sql).fetchall()
+        rows = db.execute(sql, {"after": after}).fetchall()
     return [_seen(row) for row in rows]
 
 

@@ -14,10 +14,12 @@ from itertools import islice
 from typing import Any, NamedTuple
 from uuid import UUID
 
+from peewee import fn
+
 from shared import agents, compute, db, once, processes
 from shared.batches import estimates
 from shared.batches.estimates import Estimate
-from shared.batches.models import Batch, BatchProgress, ComputeProfile
+from shared.batches.models import Batch, BatchItem, BatchProgress, ComputeProfile
 from shared.errors import Conflict, Invalid
 from shared.idempotency import IdempotencyKey
 from shared.ids import uuid7
@@ -198,20 +200,23 @@ def made_with(key: IdempotencyKey) -> UUID | None:
 
 def discard(batch_id: UUID) -> None:
     """Delete a batch that was not accepted, in short transactions."""
-    sql = f"""
-        DELETE FROM batch_item WHERE batch_id = :batch_id AND item_index IN (
-          SELECT item_index FROM batch_item WHERE batch_id = :batch_id
-          ORDER BY item_index LIMIT {_DISCARDED_AT_ONCE}
-        )
+    unaccepted = Batch.id == batch_id, Batch.accepted_at.is_null()
+    # By their places, for nothing is known yet of how a new batch's items are spread.
+    sql = """
+        DELETE FROM batch_item
+        WHERE batch_id = :batch_id AND item_index >= :start AND item_index < :end
     """
-    while True:
+    with db.connection():
+        last = BatchItem.select(fn.MAX(BatchItem.item_index)).where(BatchItem.batch == batch_id)
+        items = 1 + (-1 if (index := last.scalar()) is None else index)
+    for start in range(0, items, _DISCARDED_AT_ONCE):
         with db.transaction():
-            unaccepted = Batch.id == batch_id, Batch.accepted_at.is_null()
             if not Batch.select().where(*unaccepted).exists():
                 return
-            if not db.execute(sql, {"batch_id": batch_id.hex}).rowcount:
-                Batch.delete().where(*unaccepted).execute()
-                return
+            end = start + _DISCARDED_AT_ONCE
+            db.execute(sql, {"batch_id": batch_id.hex, "start": start, "end": end})
+    with db.transaction():
+        Batch.delete().where(*unaccepted).execute()
 
 
 def discard_abandoned(now: datetime) -> None:

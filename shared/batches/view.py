@@ -11,7 +11,7 @@ from shared.batches import costs, pace
 from shared.batches.row import BATCHES, State, read
 from shared.errors import NotFound
 from shared.fields import written
-from shared.findings import count, in_words
+from shared.findings import count, dollars, in_words
 from shared.pages import Page, Paging
 from shared.states import BatchReason, BatchStatus
 from shared.wire import camel
@@ -106,12 +106,13 @@ def percentage(ended: int, total: int) -> float:
 
 def note(batch: State, *, manned: bool, now: datetime) -> str | None:
     """What there is to say of how *batch* is doing, in a sentence. None: all is as it should be."""
+    if batch.ending_at is not None and batch.finished_at is None:
+        return "It ends as soon as what runs of it has stopped."
     match batch.status:
         case BatchStatus.PAUSED if batch.reason is BatchReason.BUDGET_SPENT:
-            return (
-                f"Its budget of {batch.budget_usd:.2f} USD is spent; resume it with a larger"
-                " `budgetUsd`."
-            )
+            assert batch.budget_usd is not None
+            budget = dollars(batch.budget_usd)
+            return f"Its budget of {budget} is spent; resume it with a larger `budgetUsd`."
         case BatchStatus.PAUSED:
             return "It was paused on request."
         case BatchStatus.FAILED if batch.reason is BatchReason.DEADLINE_PASSED:
@@ -128,8 +129,6 @@ def note(batch: State, *, manned: bool, now: datetime) -> str | None:
 
 
 def _note_on_going(batch: State, *, manned: bool, now: datetime) -> str | None:
-    if batch.ending_at is not None:
-        return "It ends as soon as what runs of it has stopped."
     if not batch.agent_enabled:
         return f"Nothing more of it starts: agent {batch.agent_id} is disabled."
     if not manned:

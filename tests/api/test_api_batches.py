@@ -89,7 +89,11 @@ def test_a_batch_is_taken_with_its_estimate_before_anything_runs(operator):
         "lowUsd": None,
         "highUsd": None,
         "note": "No run of agent writer has been measured yet.",
-        "beforeItRan": {"lowUsd": None, "highUsd": None},
+        "beforeItRan": {
+            "lowUsd": None,
+            "highUsd": None,
+            "note": "No run of agent writer has been measured yet.",
+        },
     }
     assert batch["computeConfiguration"]["id"] == "local"
     assert (batch["timeoutSeconds"], batch["maxAttempts"], batch["priority"]) == (77, 3, 5)

@@ -15,8 +15,10 @@ from peewee import OperationalError
 from playhouse.pool import MaxConnectionsExceeded
 from system import ADMIN_TOKEN
 from waiting import wait_until
+from werkzeug.exceptions import ServiceUnavailable
 
-from api import live
+from api import live, long_requests
+from api.long_requests import LongRequests
 from api.services import KEY
 from shared.batches import view
 from shared.batches.models import Batch, BatchProgress
@@ -214,7 +216,7 @@ def test_when_nobody_watches_nobody_looks_until_somebody_does_again(watch, batch
 
 
 def test_too_many_are_asked_to_come_again_and_who_goes_makes_room(watch, monkeypatch):
-    monkeypatch.setattr(live, "MOST", 2)
+    monkeypatch.setattr(long_requests, "MOST", 2)
     first, second = watch(), watch()
 
     refused = watch()
@@ -228,11 +230,11 @@ def test_too_many_are_asked_to_come_again_and_who_goes_makes_room(watch, monkeyp
 
 
 def test_who_has_not_begun_to_listen_has_a_place_until_the_answer_is_closed(watch, monkeypatch):
-    monkeypatch.setattr(live, "MOST", 1)
-    watching = live.Watch()
+    monkeypatch.setattr(long_requests, "MOST", 1)
+    watching = live.Watch(LongRequests())
     answer = watching.events(uuid4(), {"finishedAt": None})
 
-    with pytest.raises(live.ServiceUnavailable):
+    with pytest.raises(ServiceUnavailable):
         watching.events(uuid4(), {"finishedAt": None})
     answer.close()
 
@@ -240,7 +242,7 @@ def test_who_has_not_begun_to_listen_has_a_place_until_the_answer_is_closed(watc
 
 
 def test_who_only_asks_what_there_would_be_keeps_no_place(viewer, batch, watch, monkeypatch):
-    monkeypatch.setattr(live, "MOST", 1)
+    monkeypatch.setattr(long_requests, "MOST", 1)
 
     for _ in range(2):
         with viewer("HEAD", path_of(batch.id)) as response:
@@ -250,7 +252,7 @@ def test_who_only_asks_what_there_would_be_keeps_no_place(viewer, batch, watch, 
 
 
 def test_what_is_no_batch_is_not_found_and_takes_no_place(watch, monkeypatch):
-    monkeypatch.setattr(live, "MOST", 1)
+    monkeypatch.setattr(long_requests, "MOST", 1)
 
     response = watch(uuid4())
 
@@ -380,11 +382,11 @@ def test_however_many_come_at_once_a_real_server_answers_others_all_the_same(
     own = connections_to(database_url)
     system.start("web")
 
-    came = [connect(batch) for _ in range(live.MOST + 20)]
+    came = [connect(batch) for _ in range(long_requests.MOST + 20)]
     responses = [connection.getresponse() for connection in came]
 
     watching = [response for response in responses if response.status == 200]
-    assert len(watching) == live.MOST
+    assert len(watching) == long_requests.MOST
     assert {response.status for response in responses} == {200, 503}
     for response in watching:
         next_event(response)

@@ -3,6 +3,7 @@
 import pytest
 from clients import DOCUMENTED
 from factories import make_run
+from openapi_spec_validator import validate
 
 
 @pytest.fixture
@@ -35,6 +36,8 @@ def references(part):
 
 
 def test_it_is_openapi_3_1_with_bearer_tokens(document):
+    validate(document)
+
     assert document["openapi"].startswith("3.1")
     assert document["security"] == [{"token": []}]
     assert document["components"]["securitySchemes"]["token"] == {

@@ -106,7 +106,7 @@ def test_json_lines_are_read(content):
         ("{{ first name }} {{ größe }}", "Augusta 1 m"),
         ('{"to": {"name": "{{ name }}"}}', '{"to": {"name": "Ada"}}'),
         ("{{ markup }}", r"{{ name }} {{ nobody }} \1 \g<0>"),
-        ("{ name } { {name }} }} {{ name } }", "{ name } { {name }} }} {{ name } }"),
+        ("{ name } { {name }} }} } }", "{ name } { {name }} }} } }"),
         ("{{ key }}", "1"),
         ("all the same", "all the same"),
     ],
@@ -307,13 +307,13 @@ def test_metadata_have_their_limit(template):
         (
             b"1,Hello,a\r2,Hi,b\n",
             6,
-            "It is not CSV: new-line character seen in unquoted field."
-            " Look at its quotation marks.",
+            "It has a CR without an LF: save the file with line ends of LF, or of CR and LF.",
         ),
         (
             b"1," + b"x" * 262_145 + b",a\n",
             6,
-            "It is not CSV: field larger than field limit (262144). Look at its quotation marks.",
+            "It has a column of more than 262,144 characters;"
+            " perhaps a quotation mark is never closed.",
         ),
         (b"1," + b"\xc3\xa9" * 131_073 + b",a\n", 6, "Its message is longer than 262,144 bytes."),
     ],
@@ -418,7 +418,7 @@ FIELD = b'"' + b"x\n" * 50_000 + b'",'
         (b"message\n", b"x" * PIECE, True, "It is longer than 1,048,576 bytes."),
         (b'message\n"', b"x" * PIECE, True, "It is longer than 1,048,576 bytes."),
         (b"message\n", FIELD, True, "A quotation mark is never closed."),
-        (b'message\n"', b'""\n' * 20_000, True, "It is not CSV: field larger than field limit"),
+        (b'message\n"', b'""\n' * 20_000, True, "It has a column of more than 262,144"),
         (b'{"message": "a"}\n{"message": "', b"x" * PIECE, False, "It is longer than 1,048,576"),
         (b"\n", b"[" * PIECE, False, "It is longer than 1,048,576 bytes."),
         (b"\n", b" " * PIECE, False, "It is longer than 1,048,576 bytes."),
@@ -483,9 +483,28 @@ def test_a_template_may_make_the_longest_message_there_may_be():
 @pytest.mark.parametrize("template", ["{{" + " " * 60_000, "{{" * 30_000, "{{ a" * 15_000])
 def test_no_template_takes_longer_than_it_is_long(template):
     # Searched without care, this would take hours.
-    (item,) = read_csv("a\nb\n", template)
+    assert mistakes(read_csv, "a\nb\n", template).keys() == {"template"}
 
-    assert item.message == template
+
+@pytest.mark.parametrize(
+    ("template", "shown"),
+    [("Dear {{ name }, hello", "{{ name }, hello"), ("{{ {{ name }}", "{{ "), ("Hi {{", "{{")],
+)
+def test_a_placeholder_that_does_not_end_is_a_mistake(template, shown):
+    refused = mistakes(read_csv, "name\nAda\n", template)
+
+    says = f"{shown!r} begins a placeholder that does not end with '}}}}'."
+    assert refused == {"template": [says]}
+
+
+def test_no_header_takes_longer_than_it_is_long():
+    # Each name looked for among all columns, this would take a minute.
+    columns = ",".join(f"c{number}" for number in range(120_000))
+    template = "{{ c119999 }}" * 5_000
+
+    (refused,) = mistakes(read_csv, f"{columns}\n1\n", template, size=PIECE).values()
+
+    assert "the first line has 120000" in refused[0]
 
 
 def test_no_line_of_many_names_takes_longer_than_it_is_long():

@@ -92,7 +92,7 @@ def is_refused(response, status, field=None):
 @pytest.mark.parametrize(
     ("parts", "field", "sentence"),
     [
-        ((NAME, FILE, AGENT), "agentId", "Must be given."),
+        ((NAME, FILE, AGENT), "agentId", "Must be given, before the file."),
         ((*SOUND, ("template", "Hi")), "template", "Put it before the file."),
         ((*SOUND, FILE), "items", "Put it before the file."),
         ((*SOUND, ("", "")), "body", "Put it before the file."),

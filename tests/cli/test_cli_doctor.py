@@ -98,7 +98,7 @@ def test_a_worker_that_lacks_threads_is_named_with_what_it_lacks(
     result = doctor(DATABASE_URL=settings.database_url, REDIS_URL=settings.redis_url)
 
     assert marks(result)["workers"] == "✗"
-    assert "worker w has 3 of 8 threads and 0 of 1 consumer alive" in result.stdout
+    assert "worker w has 3 of 8 threads and 0 of 1 consumer at work" in result.stdout
 
 
 def test_a_system_that_does_not_run_fails_with_the_cure_beneath(

@@ -24,7 +24,7 @@ def test_five_schedulers_that_see_the_same_due_record_each_instant_once(
     system, outside, orders, checked, tmp_path
 ):
     agent = outside.agent()
-    at = clock.now() + 15 * SECOND
+    at = clock.now() + 30 * SECOND
     with db.transaction():
         orders.one_time(200, agent, at=at)
         orders.one_time(200, agent, at=at + SECOND)

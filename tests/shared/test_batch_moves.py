@@ -120,7 +120,7 @@ def test_it_goes_on_only_while_its_budget_is_not_spent(budget, spent_micros, new
         resume(batch, new)
         assert after(batch).budget_usd == (new or budget)
     else:
-        with pytest.raises(Conflict, match="give it a larger `budgetUsd`"):
+        with pytest.raises(Conflict, match="with a `budgetUsd` that is larger"):
             resume(batch, new)
         assert after(batch).budget_usd == budget
 

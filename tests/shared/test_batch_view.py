@@ -93,7 +93,7 @@ NOTES = [
     ),
     (
         {"status": BatchStatus.PAUSED, "reason": BatchReason.BUDGET_SPENT, "budget_usd": 5},
-        "Its budget of 5.00 USD is spent; resume it with a larger `budgetUsd`.",
+        "Its budget of 5 USD is spent; resume it with a larger `budgetUsd`.",
     ),
     (
         {"status": BatchStatus.PAUSED, "reason": BatchReason.PAUSED_BY_REQUEST},
@@ -138,7 +138,7 @@ def test_before_anything_has_ended_the_estimate_is_the_one_from_before():
     cost = state(make(estimate=BEFORE))["estimatedCost"]
 
     assert (cost["lowUsd"], cost["highUsd"], cost["note"]) == (8.0, 12.0, None)
-    assert cost["beforeItRan"] == {"lowUsd": 8.0, "highUsd": 12.0}
+    assert cost["beforeItRan"] == {"lowUsd": 8.0, "highUsd": 12.0, "note": None}
 
 
 def test_a_few_that_have_ended_replace_their_share_of_it():
@@ -162,7 +162,7 @@ def test_when_enough_have_ended_it_is_corrected_by_what_they_cost():
     cost = state(batch)["estimatedCost"]
 
     assert (cost["lowUsd"], cost["highUsd"]) == (200.0, 200.0)
-    assert cost["beforeItRan"] == {"lowUsd": 8.0, "highUsd": 12.0}
+    assert cost["beforeItRan"] == {"lowUsd": 8.0, "highUsd": 12.0, "note": None}
 
 
 def test_costs_that_lie_apart_make_it_a_range():

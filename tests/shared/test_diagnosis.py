@@ -103,7 +103,7 @@ def test_the_vitals_are_judged(finding: Finding, status: str, says: str) -> None
 def test_a_worker_that_lacks_threads_is_named_in_the_cause_only() -> None:
     finding = manned(worker("host:7:ab", Alive(threads=3, consumers=0)))
 
-    assert finding.cause == "worker host:7:ab has 3 of 8 threads and 0 of 1 consumer alive"
+    assert finding.cause == "worker host:7:ab has 3 of 8 threads and 0 of 1 consumer at work"
     assert "host" not in finding.says
 
 
