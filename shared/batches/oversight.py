@@ -25,17 +25,17 @@ _MOST = 1000
 # With the usual waits in between, somebody who is away for four hours still gets to know.
 _NOTICE_ATTEMPTS, _NOTICE_PRIORITY = 10, 9
 
-_LIVE = f"""
+_LIVE = """
     SELECT b.id, b.status, b.reason, b.ending_at, b.deadline, b.stalled_since, b.samples,
       b.budget_usd IS NOT NULL AND p.agent_micros + p.compute_micros >= b.budget_usd * 1000000,
       p.total, p.total - p.taken - p.dropped, p.queued, p.running, p.paused, p.completed,
       p.failed, p.cancelled + p.dropped, p.moved_at, (
-        SELECT MIN(available_at) FROM run {{by_item}}
+        SELECT MIN(available_at) FROM run {by_item}
         WHERE run.status = 'QUEUED' AND run.batch_id = b.id AND run.batch_id IS NOT NULL
       )
-    FROM batch b {{by_live}} JOIN batch_progress p ON p.batch_id = b.id
+    FROM batch b {by_live} JOIN batch_progress p ON p.batch_id = b.id
     WHERE b.finished_at IS NULL AND b.accepted_at IS NOT NULL AND b.id > :after
-    ORDER BY b.id LIMIT {_MOST}
+    ORDER BY b.id LIMIT :most
 """
 
 
@@ -153,7 +153,7 @@ def _live(after: str) -> list[Seen]:
         by_item=db.indexed_by("run_item_queued"), by_live=db.indexed_by("batch_live")
     )
     with db.connection():
-        rows = db.execute(sql, {"after": after}).fetchall()
+        rows = db.execute(sql, {"after": after, "most": _MOST}).fetchall()
     return [_seen(row) for row in rows]
 
 

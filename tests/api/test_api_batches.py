@@ -16,7 +16,7 @@ from shared.batches.lines import BatchLines
 from shared.batches.models import Batch, BatchItem, BatchProgress
 from shared.batches.oversight import Overseer
 from shared.dispatch import Dispatcher
-from shared.models import AuditEvent, Run
+from shared.models import Agent, AuditEvent, Run
 from shared.states import CANCELLED, COMPLETED, FAILED, BatchStatus, ErrorCode
 
 PATH = "/schedules/batches"
@@ -518,3 +518,88 @@ def test_progress_never_falls_and_counts_add_up_at_every_look(operator, run_all)
     for batch in seen:
         assert 2 * batch["counts"]["total"] == sum(batch["counts"].values())
     assert BatchProgress.select().count() == 1
+
+
+def test_a_dry_run_shows_what_the_first_would_be_told(operator):
+    of_list = operator.post(PATH, NEW | {"dryRun": True}).json
+    of_file = upload(operator, template="Dear {{ name }}", dryRun="true").json
+
+    assert (of_list["items"], of_list["firstMessage"]) == (2, "Write to Ada.")
+    assert (of_file["items"], of_file["firstMessage"]) == (3, "Dear Ada")
+
+
+def test_what_is_cancelled_twice_is_on_record_once(operator):
+    batch_id = submit(operator, 3)
+    operator.post(f"{PATH}/{batch_id}/pause")
+
+    answers = [operator.post(f"{PATH}/{batch_id}/cancel") for _ in range(2)]
+
+    for answer in answers:
+        assert (answer.status_code, answer.json["status"]) == (200, "PAUSED")
+        assert answer.json["note"] == "It ends as soon as what runs of it has stopped."
+    assert AuditEvent.select().where(AuditEvent.action == "batch.cancel").count() == 1
+
+
+@pytest.mark.parametrize("how", ["list", "file"])
+def test_a_request_that_comes_again_is_answered_though_it_would_be_refused_by_now(operator, how):
+    def send():
+        if how == "file":
+            return upload(operator, template="{{ name }}", headers={"Idempotency-Key": "march"})
+        return operator.post(PATH, NEW, headers={"Idempotency-Key": "march"})
+
+    first = send()
+    Agent.update(enabled=False).execute()
+    second = send()
+    other = operator.post(PATH, NEW, headers={"Idempotency-Key": "april"})
+
+    assert (second.status_code, second.json["id"]) == (202, first.json["id"])
+    assert other.status_code == 409
+
+
+def test_what_failed_is_run_again_though_nobody_is_left_to_be_told(operator, run_all):
+    make_agent("hook")
+    first = submit(operator, 3, notifyAgentId="hook")
+    for _ in range(3):
+        run_all(failing_odd)
+    Agent.update(deleted_at=NOON, enabled=False).where(Agent.id == "hook").execute()
+
+    response = operator.post(f"{PATH}/{first}/retry-failed")
+
+    assert (response.status_code, response.json["notifyAgentId"]) == (202, None)
+
+
+def test_of_a_list_that_is_wrong_all_through_only_so_much_is_said(operator):
+    # With each of them looked at, this would take a minute.
+    response = operator.post(PATH, NEW | {"items": [{}] * 200_000})
+
+    assert response.status_code == 422
+    assert response.json["errors"].keys() == {f"items.{index}.message" for index in range(20)}
+
+
+def test_a_csv_has_small_amounts_in_digits(operator, run_all):
+    batch_id = submit(operator, 1)
+    run_all(lambda _: Outcome(status=COMPLETED, content="Fine", cost_usd=Decimal("0.000002")))
+
+    text = operator.get(f"{PATH}/{batch_id}/results?format=csv").text
+
+    assert [row["costUsd"] for row in csv.DictReader(io.StringIO(text))] == ["0.000002"]
+
+
+def test_a_body_that_breaks_off_is_said_to(operator):
+    response = operator.post(
+        PATH,
+        data=b'{"name":',
+        content_type="application/json",
+        environ_overrides={"CONTENT_LENGTH": "100"},
+    )
+
+    assert response.status_code == 400
+    assert response.json["detail"] == "The body broke off before its end."
+
+
+@pytest.mark.parametrize("page", ["1_0", " 1", "+1", "\u0663"])
+def test_a_page_is_a_number_in_digits(operator, page):
+    response = operator.get(PATH, query_string={"page": page})
+
+    assert response.status_code == 422
+    assert response.json["errors"] == {"page": ["Give a whole number."]}

@@ -244,3 +244,28 @@ def test_it_does_not_mistake_the_users_files_for_its_own(tmp_path, monkeypatch):
         up.wait_until_ready()
 
         assert "somebody else" not in up.output()
+
+
+def test_a_compute_profile_that_is_not_there_is_refused_with_a_sentence(tmp_path):
+    refused = agent_manager("up", "--data-dir", tmp_path / "data", AGENT_MANAGER_COMPUTE="nowhere")
+
+    assert refused.returncode == 1
+    assert "There is no compute profile 'nowhere'; use local." in refused.stderr
+    assert "is running" not in refused.stdout
+
+
+def test_it_also_works_for_the_compute_profile_that_is_named(tmp_path, monkeypatch):
+    data = tmp_path / "data"
+    file = tmp_path / "compute.toml"
+    file.write_text("[spot-large]\n")
+    with Up(data) as up:
+        up.wait_until_ready()
+    agent_manager("compute", "apply", file, "--data-dir", data)
+    monkeypatch.setenv("AGENT_MANAGER_COMPUTE", "spot-large")
+
+    with Up(data) as up:
+        up.wait_until_ready()
+        wait_until(lambda: up.output().count("threads for queue") == 3, "three workers", timeout=30)
+
+        assert "8 threads for queue spot-large" in up.output()
+        assert "8 threads for queue local" in up.output()

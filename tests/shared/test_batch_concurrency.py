@@ -4,17 +4,19 @@ SQLite's writing transactions exclude each other as a whole; there is nothing to
 """
 
 import random
+from functools import partial
 
 import pytest
 from factories import LEASE, NOON, make_agent, make_batch, make_run, make_worker
 
-from shared import messages, runs
+from shared import compute, db, messages, runs
 from shared.attempts import Lease, Outcome
 from shared.batches import moves
 from shared.batches.lines import BatchLines
 from shared.batches.models import BatchProgress
 from shared.batches.oversight import Overseer
 from shared.dispatch import Dispatcher
+from shared.errors import Invalid
 from shared.models import Run
 from shared.states import COMPLETED, BatchReason
 
@@ -142,3 +144,23 @@ def test_overseers_at_once_end_a_batch_once(at_once):
 def make_items_of(batch):
     BatchProgress.update(total=3).execute()
     return make_items(batch, 3)
+
+
+def test_a_queue_goes_to_one_profile_though_many_that_were_deleted_want_it(at_once):
+    names = [f"large-{number}" for number in range(8)]
+    with db.transaction():
+        for name in names:
+            compute.create(name, {}, now=NOON)
+            compute.delete(compute.locked(name), now=NOON)
+
+    def take(name):
+        try:
+            with db.transaction():
+                compute.create(name, {"queue": "large"}, now=NOON)
+        except Invalid as error:
+            return error.fields.keys()
+        return None
+
+    refused = [each for each in at_once(*[partial(take, name) for name in names]) if each]
+
+    assert refused == [{"queue"}] * 7

@@ -19,7 +19,7 @@ from factories import (
 
 from shared import messages, runs
 from shared.attempts import Lease, Outcome, failure
-from shared.batches import moves
+from shared.batches import lines, moves
 from shared.batches.lines import BatchLines
 from shared.batches.models import Batch, BatchProgress
 from shared.dispatch import Dispatcher
@@ -316,3 +316,14 @@ def test_a_million_items_cost_a_dispatch_no_more_than_its_room(make_dispatcher):
     make_dispatcher(window=5).dispatch(NOON)
 
     assert progress(batch).taken == 5
+
+
+def test_those_behind_the_first_ones_have_their_turn_as_well(monkeypatch, dispatcher, client):
+    monkeypatch.setattr(lines, "_MOST_LINES", 2)
+    full = [make_batch(items=2, max_concurrency=1) for _ in range(3)]
+    others = [make_batch(items=1) for _ in range(2)]
+
+    for _ in range(5):
+        dispatcher.dispatch(NOON)
+
+    assert owners(sent(client)) == {batch.id: 1 for batch in [*full, *others]}

@@ -335,3 +335,17 @@ def test_statuses_of_runs_are_not_touched_by_looking():
     attend()
 
     assert [status_of(run.id) for run in made] == [COMPLETED, FAILED, QUEUED]
+
+
+def test_those_behind_the_first_ones_have_their_turn_as_well(monkeypatch):
+    monkeypatch.setattr(oversight, "_MOST", 2)
+    for _ in range(4):
+        reason = BatchReason.PAUSED_BY_REQUEST
+        make_batch(items=1, status=BatchStatus.PAUSED, reason=reason)
+    batch = make_ended(completed=10)
+    overseer = Overseer(STALL)
+
+    for _ in range(3):
+        overseer.attend(LATER)
+
+    assert after(batch).status is BatchStatus.COMPLETED

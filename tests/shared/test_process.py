@@ -2,12 +2,17 @@
 
 import os
 import signal
+import subprocess
+import sys
+from pathlib import Path
 from threading import Thread
 
 import pytest
 
 from shared import clock
 from shared.process import StopFlag
+
+ROOT = Path(__file__).parent.parent.parent
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
@@ -73,3 +78,23 @@ def test_the_handlers_of_before_are_put_back():
 
     assert within != before
     assert (signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)) == before
+
+
+@pytest.mark.parametrize("package", ["scheduler", "worker"])
+@pytest.mark.parametrize(
+    ("argument", "status", "says"),
+    [("--help", 0, "its settings are in the environment"), ("--verbose", 2, "unrecognized")],
+)
+def test_a_process_starts_with_no_argument(package, argument, status, says):
+    ran = subprocess.run(
+        [sys.executable, "-m", package, argument],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+
+    assert ran.returncode == status
+    assert f"usage: python -m {package}" in ran.stdout + ran.stderr
+    assert says in " ".join((ran.stdout + ran.stderr).split())

@@ -270,3 +270,14 @@ def test_a_batch_in_use_keeps_its_agents_from_being_deleted():
     for agent_id in ("writer", "teller"):
         with pytest.raises(Conflict, match="used by 1 batch under way"):
             agents.delete(agents.locked(agent_id), now=NOON)
+
+
+def test_one_of_many_items_is_discarded_some_at_a_time(monkeypatch):
+    monkeypatch.setattr(submission, "_DISCARDED_AT_ONCE", 2)
+    submitted, other = begun(), begun()
+    write(submitted, items(5))
+    write(other, items(3))
+
+    submission.discard(submitted.id)
+
+    assert left() == [1, 1, 3]

@@ -67,4 +67,5 @@ if __name__ == "__main__":
     of, name, instead = LOSES[sys.argv[1]]
     setattr(of, name, instead(getattr(of, name)))
     echo, EchoAgent.run = EchoAgent.run, begin  # type: ignore[method-assign]
-    run(main)
+    del sys.argv[1:]
+    run("worker", main)

@@ -77,3 +77,12 @@ def test_a_worker_that_was_killed_is_not_taken_for_alive_for_long(system):
 
     # Its lease is two seconds.
     wait_until(lambda: not live_workers(), "it to be missed", timeout=5)
+
+
+def test_a_worker_that_cannot_reach_redis_says_that_it_fetches_nothing(system):
+    system.environ["REDIS_URL"] = "redis://127.0.0.1:1"
+    process = system.start("worker")
+
+    wait_until(lambda: any(each.alive.consumers == 0 for each in live_workers()), "it to say so")
+
+    assert process.poll() is None
