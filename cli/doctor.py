@@ -20,7 +20,7 @@ WIDTH = 19
 @target.data_dir_option
 @click.pass_context
 def doctor(context: click.Context, data_dir: Path | None) -> None:
-    """Look at everything that Agent Manager needs; exit with 1 if something does not work."""
+    """Look at everything that is needed. Exits with 1 if something does not work."""
     failed = False
     for finding in _findings(data_dir):
         failed |= finding.status is FAIL

@@ -46,7 +46,10 @@ BATCH_WORKER = "batch-worker"
     help="How many worker processes to run.",
 )
 def up(data_dir: Path, host: str | None, port: int | None, workers: int) -> None:
-    """Run everything on this machine: Valkey, database, api, scheduler and workers."""
+    """Run everything on this machine.
+
+    That is: Valkey, database, api, scheduler and workers.
+    """
     with datadir.take(data_dir) as data, StopFlag() as stop:
         environ = _environment(data, host, port)
         settings = load(environ)

@@ -75,6 +75,8 @@ class Settings:
             yield "DATABASE_URL must begin with sqlite:/// or postgresql:// (or postgres://)."
         if _scheme(self.redis_url) not in {"redis", "rediss", "unix"}:
             yield "REDIS_URL must begin with redis://, rediss:// or unix://."
+        elif self.redis_url.startswith("unix://") and urlsplit(self.redis_url).hostname:
+            yield "REDIS_URL: the path of a socket begins at the root, as in unix:///run/redis.sock."
         for name in ("database_url", "redis_url"):
             if not _has_sound_port(getattr(self, name)):
                 yield f"{variable(name)}: the port is not a number."

@@ -80,6 +80,7 @@ def test_secrets_are_read_by_their_names_and_never_shown():
         ("DATABASE_URL", "postgres://[db/agents"),
         ("REDIS_URL", "http://redis"),
         ("REDIS_URL", "redis://["),
+        ("REDIS_URL", "unix://data/valkey.sock"),
         ("PORT", "0"),
         ("PORT", "65536"),
         ("PORT", "http"),
