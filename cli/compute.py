@@ -42,9 +42,9 @@ def compute_group() -> None:
 @click.argument("file", type=click.Path(path_type=Path, exists=True, dir_okay=False))
 @target.data_dir_option
 def apply(file: Path, data_dir: Path | None) -> None:
-    """Make the compute profiles be what FILE (TOML) says; those that it does not name stay.
+    """Make the compute profiles be what FILE (TOML) says.
 
-    All of it is done, or nothing; doing it again changes nothing more.
+    Those that it does not name stay. All of it is done, or nothing; doing it again changes nothing more.
     """
     profiles = _read(file)
     with target.usable_database(data_dir), db.transaction():

@@ -145,9 +145,7 @@ def _sqlite(url: str, patience: timedelta) -> Database:
     if not path:
         raise SettingsError("DATABASE_URL names no file; write sqlite:///path/to/file.db.")
     if not Path(path).parent.is_dir():
-        raise SettingsError(
-            f"DATABASE_URL: there is no folder {Path(path).parent} to keep {path} in."
-        )
+        raise SettingsError(f"DATABASE_URL: there is no folder {Path(path).parent}.")
     return _SqliteFile(
         path,
         lock_type="IMMEDIATE",
