@@ -44,7 +44,8 @@ def compute_group() -> None:
 def apply(file: Path, data_dir: Path | None) -> None:
     """Make the compute profiles be what FILE (TOML) says.
 
-    Those that it does not name stay. All of it is done, or nothing; doing it again changes nothing more.
+    Those that it does not name stay. All of it is done, or nothing; doing it again changes nothing
+    more.
     """
     profiles = _read(file)
     with target.usable_database(data_dir), db.transaction():
