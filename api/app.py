@@ -18,6 +18,8 @@ from api import (
     services,
     tokens,
 )
+from api.live import Watch
+from api.long_requests import LongRequests
 from api.services import Services
 from shared import db, log, messages
 from shared.dispatch import Dispatcher
@@ -39,11 +41,14 @@ def create_app(settings: Settings | None = None) -> Flask:
     app.config["MAX_CONTENT_LENGTH"] = settings.body_limit
     app.url_map.strict_slashes = False
     client = messages.publisher(settings.redis_url)
+    long_requests = LongRequests()
     app.extensions[services.KEY] = Services(
         settings,
         Doorkeeper(settings.admin_token),
         client,
         Dispatcher(client, window=settings.dispatch_window, resend_after=settings.resend_after),
+        long_requests,
+        Watch(long_requests),
     )
     api = openapi.make_api(app)
     problems.register(app)

@@ -34,15 +34,12 @@ class Services:
     doorkeeper: Doorkeeper
     redis: Redis
     dispatcher: Dispatcher
+    long_requests: LongRequests
+    live: Watch
     clock: ReferenceClock = field(default_factory=lambda: ReferenceClock(lambda: clock.now()))
-    long_requests: LongRequests = field(default_factory=LongRequests)
-    live: Watch = field(init=False)
     bookkeeper: Bookkeeper = field(default_factory=Bookkeeper)
     # Over when a request could be served again.
     database_trouble: Trouble = field(default_factory=lambda: Trouble(logger, "reach the database"))
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "live", Watch(self.long_requests))
 
     def dispatch(self, run_id: UUID) -> None:
         """Send a run that was just committed. What fails here is left to the scheduler."""
