@@ -1,5 +1,6 @@
 """How gunicorn serves the API: `gunicorn -c python:api.gunicorn_conf "api.app:create_app()"`."""
 
+import logging
 import os
 import signal
 from types import FrameType
@@ -32,6 +33,19 @@ control_socket_disable = True
 def pre_request(worker: Any, request: Any) -> None:
     """Have a client that stands still give its thread back."""
     request.unreader.sock.settimeout(_PATIENCE_SECONDS)
+
+
+def _say_in_a_line(record: logging.LogRecord) -> bool:
+    """A client that was given up is no fault of ours, and no reason for a traceback."""
+    if record.exc_info and isinstance(record.exc_info[1], TimeoutError):
+        record.msg = f"A client that stood still for {_PATIENCE_SECONDS} s was given up."
+        record.args, record.exc_info = (), None
+    return True
+
+
+def on_starting(server: Any) -> None:
+    """Set up gunicorn's log before its workers inherit it."""
+    server.log.error_log.addFilter(_say_in_a_line)
 
 
 def post_worker_init(worker: Any) -> None:

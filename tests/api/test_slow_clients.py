@@ -1,8 +1,10 @@
 """Clients that take their time, and what that is to the others: a real server, bare sockets."""
 
+import logging
 import select
 import socket
 from contextlib import ExitStack
+from types import SimpleNamespace
 
 import pytest
 from factories import NOON, make_batch, make_run
@@ -108,8 +110,18 @@ def test_who_reads_slowly_keeps_nobody_waiting(server, send):
 def test_who_stands_still_is_given_up():
     ours, theirs = socket.socketpair()
     with ours, theirs:
-        request = type("Request", (), {"unreader": type("Unreader", (), {"sock": ours})})
-
-        gunicorn_conf.pre_request(None, request)
+        gunicorn_conf.pre_request(None, SimpleNamespace(unreader=SimpleNamespace(sock=ours)))
 
         assert ours.gettimeout() == 30
+
+
+def test_who_was_given_up_is_said_in_a_line(caplog):
+    log = logging.getLogger("a server of its own")
+    gunicorn_conf.on_starting(SimpleNamespace(log=SimpleNamespace(error_log=log)))
+    try:
+        raise TimeoutError
+    except TimeoutError:
+        log.exception("Socket error processing request.")
+
+    assert caplog.messages == ["A client that stood still for 30 s was given up."]
+    assert "Traceback" not in caplog.text
