@@ -207,9 +207,9 @@ def discard(batch_id: UUID) -> None:
         WHERE batch_id = :batch_id AND item_index >= :start AND item_index < :end
     """
     with db.connection():
-        last = BatchItem.select(fn.MAX(BatchItem.item_index)).where(BatchItem.batch == batch_id)
-        items = 1 + (-1 if (index := last.scalar()) is None else index)
-    for start in range(0, items, _DISCARDED_AT_ONCE):
+        of_it = BatchItem.select(fn.MAX(BatchItem.item_index)).where(BatchItem.batch == batch_id)
+        last = of_it.scalar()
+    for start in range(0, 0 if last is None else last + 1, _DISCARDED_AT_ONCE):
         with db.transaction():
             if not Batch.select().where(*unaccepted).exists():
                 return
