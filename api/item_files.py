@@ -5,34 +5,24 @@ are gathered, as many as a person would read, before it is refused.
 """
 
 import csv
-import re
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing
 from typing import Any
 
-from api import strict_json
+from api import item_records, strict_json
+from api.item_records import SHOWN, WrongLine, shortened
 from api.problems import Unreadable
 from api.schemas.schedules import LONGEST_MESSAGE
 from shared.batches.submission import Item
 from shared.errors import Invalid
 
-LONGEST_KEY, LARGEST_METADATA = 255, LONGEST_MESSAGE
 # Longer than any line that holds one message of the longest, and what belongs to it.
 LONGEST_LINE = 1024 * 1024
 _MOST_MISTAKES = 20
-# It ends where another begins, so that no text takes longer to search than it is long.
-_PLACEHOLDER = re.compile(r"\{\{((?:(?!\{\{|\}\}).)*)\}\}", re.DOTALL)
-_TOO_LONG = f"Its message is longer than {LONGEST_MESSAGE:,} bytes."
-# So much of a name is shown.
-_SHOWN = 64
 _BOM = b"\xef\xbb\xbf"
 
 csv.field_size_limit(LONGEST_MESSAGE)
-
-
-class WrongLine(Exception):
-    """A line is no item; says why."""
 
 
 def items(
@@ -44,7 +34,7 @@ def items(
     one they have a `message`. Raises `Invalid`, when all has been read, if a line is wrong.
     """
     if template is not None:
-        check_template(template)
+        item_records.check_template(template)
     lines = _lines(pieces)
     records = _csv_records(lines, delimiter, template) if is_csv else _json_records(lines)
     mistakes: dict[str, list[str]] = {}
@@ -77,7 +67,7 @@ def _judged(
             try:
                 if isinstance(record, WrongLine):
                     raise record
-                item = _item(record, template, is_csv=is_csv)
+                item = item_records.item(record, template, is_csv=is_csv)
                 keys.add(item.key, number)
             except WrongLine as error:
                 yield {f"items.line {number}": [str(error)]}
@@ -86,21 +76,6 @@ def _judged(
     except Invalid as error:
         # What follows cannot be read, but what was found before it still counts.
         yield error.fields
-
-
-def check_item(item: Item) -> Item:
-    """*item*, if it is one that a batch can have. Raises `WrongLine`."""
-    if item.key is not None and not 0 < len(item.key) <= LONGEST_KEY:
-        raise WrongLine(f"Give a key of 1 to {LONGEST_KEY} characters, or none.")
-    if not item.message.strip():
-        raise WrongLine("Its message is blank.")
-    if len(item.message.encode("utf-8", "surrogatepass")) > LONGEST_MESSAGE:
-        raise WrongLine(_TOO_LONG)
-    if any(strict_json.unstorable([item.key or "", item.message, item.metadata])):
-        raise WrongLine("Remove the NUL or lone surrogate from it.")
-    if item.metadata and len(strict_json.written(item.metadata)) > LARGEST_METADATA:
-        raise WrongLine(f"Its metadata are longer than {LARGEST_METADATA:,} characters.")
-    return item
 
 
 class _Keys:
@@ -198,15 +173,14 @@ def _not_csv(says: str) -> str:
 
 def _header(row: list[str], number: int, delimiter: str, template: str | None) -> list[str]:
     header = [name.strip() for name in row]
-    there_are = ", ".join(_shortened(name) for name in header[:_SHOWN])
+    there_are = ", ".join(shortened(name) for name in header[:SHOWN])
     if len(set(header)) < len(header) or not all(header):
         raise Invalid({f"items.line {number}": ["Each column needs a name of its own."]})
     hint = f" If columns are not parted by {delimiter!r}, say so: `delimiter`."
-    wanted = ["message"] if template is None else _wanted(template)
     named = set(header)
-    for name in wanted:
+    for name in ["message"] if template is None else item_records.wanted(template):
         if name not in named:
-            says = f"There is no column {_shortened(name)}; there are {there_are}."
+            says = f"There is no column {shortened(name)}; there are {there_are}."
             field = f"items.line {number}" if template is None else "template"
             cure = " Name it so, or give a `template`." if template is None else ""
             raise Invalid({field: [says + cure + (hint if len(header) == 1 else "")]})
@@ -236,77 +210,3 @@ class _Rows:
             return line.decode()
         except UnicodeDecodeError:
             raise Invalid({f"items.line {number}": ["It is not UTF-8."]}) from None
-
-
-def _item(record: Mapping[str, Any], template: str | None, *, is_csv: bool) -> Item:
-    if is_csv or template is not None:
-        return check_item(_made_of(record, template))
-    unknown = record.keys() - {"key", "message", "metadata"}
-    if unknown:
-        raise WrongLine(f"It has {_shortened(min(unknown))}; there are key, message and metadata.")
-    return check_item(item_of(record))
-
-
-def item_of(record: Mapping[str, Any]) -> Item:
-    """The item that a JSON object describes. Raises `WrongLine`."""
-    key, message = record.get("key"), record.get("message")
-    metadata = record.get("metadata", {})
-    if not isinstance(message, str):
-        raise WrongLine("Give it a text for a message.")
-    if key is not None and not isinstance(key, str):
-        raise WrongLine("Give it a text for a key, or none.")
-    if not isinstance(metadata, dict):
-        raise WrongLine("Give it a JSON object for metadata, or none.")
-    return Item(key, message, metadata)
-
-
-def _made_of(record: Mapping[str, Any], template: str | None) -> Item:
-    """The item that *template* makes of *record*, whose other members are its metadata."""
-    key = record.get("key")
-    if isinstance(key, bool | dict | list):
-        raise WrongLine("Give it a text for a key, or none.")
-    text = None if key is None or key == "" else _shown(key)
-    if template is None:
-        metadata = {name: each for name, each in record.items() if name not in {"key", "message"}}
-        return Item(text, str(record["message"]), metadata)
-    metadata = {name: each for name, each in record.items() if name != "key"}
-    return Item(text, fill(template, record), metadata)
-
-
-def fill(template: str, record: Mapping[str, Any]) -> str:
-    """*template* with each `{{ name }}` replaced by what *record* says. Raises `WrongLine`."""
-    room = LONGEST_MESSAGE
-
-    def value(match: re.Match[str]) -> str:
-        nonlocal room
-        name = match[1].strip()
-        if name not in record:
-            raise WrongLine(f"It has no {_shortened(name)}, which the template wants.")
-        shown = _shown(record[name])
-        room -= len(shown)
-        if room < 0:
-            # A long value that is wanted a thousand times would not fit into memory.
-            raise WrongLine(_TOO_LONG)
-        return shown
-
-    return _PLACEHOLDER.sub(value, template)
-
-
-def check_template(template: str) -> None:
-    """Raises `Invalid` if *template* begins a placeholder that does not end."""
-    _, begins, rest = _PLACEHOLDER.sub("", template).partition("{{")
-    if begins:
-        says = f"{_shortened(begins + rest)} begins a placeholder that does not end with '}}}}'."
-        raise Invalid({"template": [says]})
-
-
-def _wanted(template: str) -> list[str]:
-    return [name.strip() for name in _PLACEHOLDER.findall(template)]
-
-
-def _shown(value: Any) -> str:
-    return value if isinstance(value, str) else strict_json.written(value)
-
-
-def _shortened(name: str) -> str:
-    return repr(name[:_SHOWN])

@@ -10,7 +10,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from api import item_files
-from api.item_files import LARGEST_METADATA, LONGEST_LINE
+from api.item_files import LONGEST_LINE
+from api.item_records import LARGEST_METADATA
 from api.schemas.schedules import LONGEST_MESSAGE
 from shared.batches.submission import Item
 from shared.errors import Invalid
