@@ -48,7 +48,8 @@ def test_a_run_whose_worker_was_killed_after_its_finish_is_not_made_again(
 def test_all_that_a_killed_worker_held_is_made_again_by_another_that_was_there(
     system, outside, orders, checked
 ):
-    agent = outside.agent(seconds=3)
+    # Long enough for the other one to start meanwhile.
+    agent = outside.agent(seconds=8)
     system.start("scheduler")
     killed = system.start("worker")
     for _ in range(4):
