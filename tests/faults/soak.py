@@ -284,7 +284,6 @@ class Soak:
 
     def _settle(self, before: Snapshot | None) -> None:
         self._say("The faults are over; ending all schedules, and waiting until all is quiet.")
-        deadline = time.monotonic() + _SETTLED_WITHIN
         wait_until(self._schedules_are_over, "the schedules to end", timeout=_SETTLED_WITHIN)
 
         def quiet() -> Snapshot | None:
@@ -296,7 +295,7 @@ class Soak:
             self._resume_batches(seen)
             return seen if seen.is_quiet() else None
 
-        seen = wait_until(quiet, "all to be quiet", timeout=deadline - time.monotonic())
+        seen = wait_until(quiet, "all to be quiet", timeout=_SETTLED_WITHIN)
         self._orders.find_unanswered(seen)
         lines = record.lines(self._outside.path)
         earlier = [] if before is None else [before]
