@@ -93,9 +93,9 @@ def fill(template: str, record: Mapping[str, Any]) -> str:
 
 def check_template(template: str) -> None:
     """Raises `Invalid` if *template* begins a placeholder that does not end."""
-    _, begins, rest = _PLACEHOLDER.sub("", template).partition("{{")
-    if begins:
-        says = f"{shortened(begins + rest)} begins a placeholder that does not end with '}}}}'."
+    at = _PLACEHOLDER.sub(lambda found: " " * len(found[0]), template).find("{{")
+    if at >= 0:
+        says = f"{shortened(template[at:])} begins a placeholder that does not end with '}}}}'."
         raise Invalid({"template": [says]})
 
 
