@@ -11,7 +11,7 @@ from flask.views import MethodView
 from flask_smorest import Blueprint as SmorestBlueprint  # type: ignore[import-untyped]
 from marshmallow import Schema
 
-from api import access, reading, work
+from api import access, reading, uploads, work
 from api.schemas.pages import ListQuerySchema
 from shared.states import Role
 
@@ -86,7 +86,7 @@ class Blueprint(SmorestBlueprint):  # type: ignore[misc]
     def form(self, schema: type[Schema]) -> Callable[[View], View]:
         """Document that the view takes, instead of a body, a form that *schema* describes."""
         takes: Callable[[View], View] = self.doc(
-            requestBody={"content": {"multipart/form-data": {"schema": schema}}}
+            requestBody={"content": {uploads.MEDIA_TYPE: {"schema": schema}}}
         )
         return takes
 

@@ -10,7 +10,7 @@ from flask import request
 from marshmallow import Schema, ValidationError, fields
 from werkzeug.exceptions import ClientDisconnected, RequestEntityTooLarge
 
-from api import strict_json
+from api import strict_json, uploads
 from api.problems import Unreadable, UnsupportedMediaType
 from api.schemas.pages import ListQuerySchema
 from shared.errors import Invalid
@@ -29,7 +29,7 @@ def receive() -> None:
 
     Not that of a form, which is read as it comes.
     """
-    if request.mimetype != "multipart/form-data":
+    if request.mimetype != uploads.MEDIA_TYPE:
         _raw()
 
 

@@ -170,7 +170,7 @@ class Postgres(Server):
         super().__exit__(*details)
 
     def kill(self) -> None:
-        """End the process as a power cut would, with all of its children."""
+        """End the process as a power cut would; its children notice, and end as well."""
         running = self._process is not None and self._process.poll() is None
         children = psutil.Process(self._process.pid).children(recursive=True) if running else []
         super().kill()
