@@ -45,7 +45,7 @@ $(VENV)/.installed: pyproject.toml constraints.txt | $(BIN)/python
 	@touch $@
 
 $(VENV)/.installed-dev: $(VENV)/.installed
-	$(PIP) --editable ".[postgres,dev]"
+	$(PIP) --editable ".[postgres,llm,dev]"
 	@touch $@
 
 $(VENV)/.installed-bench: $(VENV)/.installed-dev

@@ -1,12 +1,12 @@
 """An attempt at a run, as it passes between the database and the worker that makes it."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from datetime import datetime
 from decimal import Decimal
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from shared.states import ErrorCode, RunStatus
+from shared.states import ApprovalPolicy, ErrorCode, RunStatus, SessionPolicy
 
 
 @dataclass(frozen=True)
@@ -26,6 +26,10 @@ class Claimed(NamedTuple):
     agent_id: str
     schedule_id: UUID | None
     scheduled_for: datetime | None
+    session_id: UUID
+    session_policy: SessionPolicy
+    approval_policy: ApprovalPolicy
+    approval_wait_seconds: int | None
     kind: str
     config: dict[str, Any]
     message: str
@@ -54,6 +58,45 @@ class Held:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Usage:
+    """What was used up. None is unknown, or not used; a sum with something known is known."""
+
+    input_tokens: int | None = None
+    output_tokens: int | None = None
+    #: Of the input, what the provider had in its cache, and what it put there.
+    cache_read_tokens: int | None = None
+    cache_write_tokens: int | None = None
+    #: Of the output, what nobody gets to read.
+    reasoning_tokens: int | None = None
+    requests: int | None = None
+    tool_calls: int | None = None
+    cost_usd: Decimal | None = None
+    #: What it cost as time on a machine.
+    compute_usd: Decimal | None = None
+
+    def __add__(self, other: "Usage") -> "Usage":
+        """Both together."""
+        return Usage(
+            **{
+                each.name: _sum(getattr(self, each.name), getattr(other, each.name))
+                for each in fields(self)
+            }
+        )
+
+    def known(self) -> dict[str, Any]:
+        """What is known, by its name."""
+        each = ((field.name, getattr(self, field.name)) for field in fields(self))
+        return {name: value for name, value in each if value is not None}
+
+
+NOTHING = Usage()
+
+
+def _sum(one: Any, other: Any) -> Any:
+    return other if one is None else one if other is None else one + other
+
+
+@dataclass(frozen=True, kw_only=True)
 class Outcome:
     """What came of an attempt that ended its run."""
 
@@ -61,12 +104,10 @@ class Outcome:
     content: str | None = None
     error: dict[str, str] | None = None
     model: str | None = None
-    input_tokens: int | None = None
-    output_tokens: int | None = None
-    cost_usd: Decimal | None = None
-    #: What the attempt cost as time on a machine.
-    compute_usd: Decimal | None = None
+    usage: Usage = field(default_factory=Usage)
     metadata: dict[str, Any] = field(default_factory=dict)
+    #: What its session is to remember from now on.
+    history: str | None = None
 
 
 def failure(code: ErrorCode, says: str) -> dict[str, str]:

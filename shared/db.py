@@ -293,6 +293,11 @@ def _values(name: str, columns: tuple[tuple[str, str], ...], count: int, is_sqli
     return f"{name} ({', '.join(key for key, _ in columns)}) AS (VALUES {rows})"
 
 
+def json_bound(name: str) -> str:
+    """The JSON text `:name`, as a column keeps it."""
+    return f":{name}" if is_sqlite() else f"CAST(:{name} AS jsonb)"
+
+
 def among(column: str, name: str) -> str:
     """The condition that *column* is one of the UUIDs in `:name`, which are given as `hexes`."""
     if is_sqlite():

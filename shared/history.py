@@ -30,6 +30,11 @@ RUNS = Listing(
         "metrics.total_tokens": (
             "COALESCE(r.input_tokens + r.output_tokens, r.input_tokens, r.output_tokens)"
         ),
+        "metrics.cache_read_tokens": "r.cache_read_tokens",
+        "metrics.cache_write_tokens": "r.cache_write_tokens",
+        "metrics.reasoning_tokens": "r.reasoning_tokens",
+        "metrics.requests": "r.requests",
+        "metrics.tool_calls": "r.tool_calls",
         "metrics.cost_usd": "r.cost_usd",
         "metrics.compute_usd": "r.compute_usd",
     },

@@ -1,6 +1,7 @@
 """The kinds of agents that are installed, found through entry points."""
 
 import json
+import re
 from collections.abc import Mapping
 from functools import cache
 from importlib.metadata import entry_points
@@ -13,6 +14,7 @@ from shared.errors import Invalid
 GROUP = "agent_manager.agents"
 # With this a configuration begins to name a secret of the worker's.
 PLACEHOLDER = "${secret:"
+_NAMED = re.compile(r"\$\{secret:([A-Za-z0-9_-]{1,128})\}", re.ASCII)
 
 
 class Kind(Protocol):
@@ -50,7 +52,22 @@ def takes_admin(kind: str, config: Mapping[str, Any]) -> bool:
     A kind that is no longer installed may have been anything.
     """
     known = installed().get(kind)
-    return known is None or known.admin_only or PLACEHOLDER in json.dumps(config)
+    if known is None or known.admin_only or PLACEHOLDER in json.dumps(config):
+        return True
+    asks = getattr(known, "takes_admin", None)
+    return asks is not None and bool(asks(config))
+
+
+def converses(kind: str) -> bool:
+    """Whether agents of *kind* keep a state, ask people, or remember earlier runs."""
+    return bool(getattr(installed().get(kind), "converses", False))
+
+
+def secrets(kind: str, config: Mapping[str, Any]) -> set[str]:
+    """The names of the secrets that an agent of *kind* is given: those that *config* names."""
+    names = set(_NAMED.findall(json.dumps(config)))
+    others = getattr(installed().get(kind), "secrets", None)
+    return names if others is None else names | set(others(config))
 
 
 def validate(kind: str, config: Mapping[str, Any]) -> None:

@@ -9,6 +9,8 @@ from typing import Any
 from uuid import UUID
 
 from peewee import (
+    SQL,
+    BlobField,
     BooleanField,
     CharField,
     Check,
@@ -25,7 +27,15 @@ from playhouse.fields import EnumField
 
 from shared.batches.models import BATCH_TABLES, Batch
 from shared.db import Record, UtcDateTimeField
-from shared.states import CatchUp, Overlap, Role, RunStatus, Trigger
+from shared.states import (
+    ApprovalPolicy,
+    CatchUp,
+    Overlap,
+    Role,
+    RunStatus,
+    SessionPolicy,
+    Trigger,
+)
 
 
 class Agent(Record):
@@ -81,6 +91,19 @@ class Schedule(Record):
     retry_backoff_seconds = IntegerField(default=30)
     priority = IntegerField(default=5)
     keep_last = IntegerField(null=True)
+    session_policy: "Field[SessionPolicy]" = EnumField(
+        SessionPolicy,
+        max_length=16,
+        default=SessionPolicy.FRESH,
+        constraints=(SQL("DEFAULT 'FRESH'"),),
+    )
+    approval_policy: "Field[ApprovalPolicy]" = EnumField(
+        ApprovalPolicy,
+        max_length=8,
+        default=ApprovalPolicy.WAIT,
+        constraints=(SQL("DEFAULT 'WAIT'"),),
+    )
+    approval_wait_seconds = IntegerField(null=True)
     tags: "Field[list[str]]" = JSONField(default=list)
     description = TextField(default="")
     error = TextField(null=True)
@@ -143,6 +166,19 @@ class Run(Record):
     retry_backoff_seconds = IntegerField()
     priority = IntegerField()
     queue = CharField(max_length=64, default="runs")
+    session_policy: "Field[SessionPolicy]" = EnumField(
+        SessionPolicy,
+        max_length=16,
+        default=SessionPolicy.FRESH,
+        constraints=(SQL("DEFAULT 'FRESH'"),),
+    )
+    approval_policy: "Field[ApprovalPolicy]" = EnumField(
+        ApprovalPolicy,
+        max_length=8,
+        default=ApprovalPolicy.WAIT,
+        constraints=(SQL("DEFAULT 'WAIT'"),),
+    )
+    approval_wait_seconds = IntegerField(null=True)
 
     # When. `dispatch_at`: from when its id is to be sent to Redis, for the first time or again;
     # `dispatches`: how often it has been sent since it was last queued.
@@ -165,14 +201,25 @@ class Run(Record):
     lease_until: "Field[datetime | None]" = UtcDateTimeField(null=True)
     cancel_requested_at: "Field[datetime | None]" = UtcDateTimeField(null=True)
 
+    # What its agent asks a person while it is paused, until when, and what was answered.
+    asks: "Field[list[dict[str, Any]] | None]" = JSONField(null=True)
+    answers: "Field[dict[str, Any] | None]" = JSONField(null=True)
+    answer_by: "Field[datetime | None]" = UtcDateTimeField(null=True)
+
     # What came of it.
     content = TextField(null=True)
     error: "Field[dict[str, str] | None]" = JSONField(null=True)
     model = TextField(null=True)
+    # What its attempts have used up, all together.
     input_tokens = IntegerField(null=True)
     output_tokens = IntegerField(null=True)
+    cache_read_tokens = IntegerField(null=True)
+    cache_write_tokens = IntegerField(null=True)
+    reasoning_tokens = IntegerField(null=True)
+    requests = IntegerField(null=True)
+    tool_calls = IntegerField(null=True)
     cost_usd: "Field[Decimal | None]" = DecimalField(max_digits=14, decimal_places=6, null=True)
-    # What its attempts cost as time on a machine, where that has a price.
+    # As time on a machine, where that has a price.
     compute_usd: "Field[Decimal | None]" = DecimalField(max_digits=14, decimal_places=6, null=True)
 
     idempotency_key = TextField(null=True)
@@ -223,6 +270,10 @@ Run.add_index(
 Run.add_index(
     Run.index(Run.schedule, name="run_active", where=Run.finished_at.is_null(), safe=False)
 )
+# A scheduler reads whom nobody has answered.
+Run.add_index(
+    Run.index(Run.answer_by, name="run_paused", where=Run.status == RunStatus.PAUSED, safe=False)
+)
 # One run for an item of a batch.
 Run.add_index(
     Run.index(
@@ -261,6 +312,31 @@ class RunEvent(Record):
 
     class Meta:
         primary_key = CompositeKey("run", "seq")
+
+
+class RunState(Record):
+    """What an attempt has kept, for the next one to go on from (`shared.conversations`)."""
+
+    run = ForeignKeyField(Run, primary_key=True, on_delete="CASCADE")
+    run_id: UUID
+    attempt = IntegerField()
+    state = BlobField()
+
+
+class Session(Record):
+    """What was said in a conversation of several runs."""
+
+    id = UUIDField(primary_key=True)
+    agent_id = CharField(max_length=64)
+    schedule_id: "Field[UUID | None]" = UUIDField(null=True)
+    history = BlobField()
+    size = IntegerField()
+    turns = IntegerField()
+    created_at: "Field[datetime]" = UtcDateTimeField()
+    updated_at: "Field[datetime]" = UtcDateTimeField()
+
+
+Session.add_index(Session.index(Session.agent_id, Session.id, name="session_of_agent", safe=False))
 
 
 class Worker(Record):
@@ -345,6 +421,6 @@ for _made in (Schedule, Run):
     )
 
 TABLES = (
-    *(Agent, Schedule, *BATCH_TABLES, Run, RunEvent, Worker, Scheduler, Tally, ApiToken),
-    AuditEvent,
+    *(Agent, Schedule, *BATCH_TABLES, Run, RunEvent, RunState, Session, Worker, Scheduler),
+    *(Tally, ApiToken, AuditEvent),
 )

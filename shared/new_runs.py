@@ -33,23 +33,28 @@ _ALWAYS = {
     "idempotency_key": ":key",
     "request_hash": ":request_hash",
 }
+# A session that all runs of a schedule share has the id of the schedule.
+_SESSION = "CASE WHEN s.session_policy = 'SHARED' THEN s.id ELSE {own} END"
+# What of a schedule a run is told as it is.
+_COPIED = (
+    *("max_attempts", "retry_backoff_seconds", "priority"),
+    *("session_policy", "approval_policy", "approval_wait_seconds"),
+)
 _OF_SCHEDULE = {
-    "session_id": ":id",
+    "session_id": _SESSION.format(own=":id"),
     "schedule_id": "s.id",
     "agent_id": "s.agent_id",
     "kind": "a.kind",
     "config": "a.config",
     "message": "s.message",
     "timeout_seconds": "COALESCE(s.timeout_seconds, a.timeout_seconds)",
-    "max_attempts": "s.max_attempts",
-    "retry_backoff_seconds": "s.retry_backoff_seconds",
-    "priority": "s.priority",
+    **{name: f"s.{name}" for name in _COPIED},
 }
 _OF_RUN = {
     name: f"r.{name}"
     for name in (
         *("session_id", "schedule_id", "agent_id", "kind", "config", "message", "metadata"),
-        *("timeout_seconds", "max_attempts", "retry_backoff_seconds", "priority"),
+        *("timeout_seconds", *_COPIED),
     )
 }
 _DUE = {
@@ -80,7 +85,7 @@ def for_fire_times(rows: list[dict[str, Any]], *, now: datetime) -> None:
         **_OF_SCHEDULE,
         **{name: f"d.{name}" for name in due},
         "schedule_id": "s.id",
-        "session_id": "d.id",
+        "session_id": _SESSION.format(own="d.id"),
         "dispatches": "COALESCE(d.dispatches, 0)" if "dispatches" in due else "0",
         "dispatch_at": (
             "COALESCE(d.dispatch_at, d.available_at)" if "dispatch_at" in due else "d.available_at"

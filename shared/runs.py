@@ -3,7 +3,8 @@ answer. `shared.new_runs` makes runs, `shared.history` reads them.
 """
 
 import json
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import fields
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -12,7 +13,7 @@ from uuid import UUID
 from peewee import SQL, Case, fn
 
 from shared import db, events, policy
-from shared.attempts import Claimed, Lease, Outcome
+from shared.attempts import NOTHING, Claimed, Lease, Outcome, Usage, failure
 from shared.db import stamp
 from shared.errors import Conflict, NotFound
 from shared.messages import RUNS_QUEUE
@@ -23,7 +24,10 @@ from shared.states import (
     PAUSED,
     QUEUED,
     RUNNING,
+    ApprovalPolicy,
+    ErrorCode,
     RunStatus,
+    SessionPolicy,
 )
 
 # Spelled out, for a planner knows a partial index by its own words only.
@@ -72,12 +76,15 @@ _PREVIOUS_SUCCESS = """
       ORDER BY before.scheduled_for DESC LIMIT 100
     ) latest WHERE status = 'COMPLETED'
 """
+# What its attempts have used up, all together.
+_USAGE = {each.name: "numeric" if each.name.endswith("_usd") else "int" for each in fields(Usage)}
+_USED = ", ".join(
+    f"{name} = COALESCE(run.{name} + d.{name}, d.{name}, run.{name})" for name in _USAGE
+)
 _FINISH = """
     WITH {outcomes}
     UPDATE run SET status = d.status, finished_at = :now, leased_by = NULL, lease_until = NULL,
-      content = d.content, error = d.error, model = d.model, input_tokens = d.input_tokens,
-      output_tokens = d.output_tokens, cost_usd = d.cost_usd,
-      compute_usd = COALESCE(run.compute_usd + d.compute_usd, d.compute_usd, run.compute_usd),
+      content = d.content, error = d.error, model = COALESCE(d.model, run.model), {used},
       metadata = COALESCE(d.metadata, run.metadata)
     FROM d
     WHERE run.id = d.id AND {status} = 'RUNNING' AND run.attempt = d.attempt
@@ -90,10 +97,7 @@ _OUTCOME = {
     "content": "text",
     "error": "json",
     "model": "text",
-    "input_tokens": "int",
-    "output_tokens": "int",
-    "cost_usd": "numeric",
-    "compute_usd": "numeric",
+    **_USAGE,
     "metadata": "json",
 }
 _NEVER = stamp(datetime.max.replace(tzinfo=UTC))
@@ -143,6 +147,9 @@ def _claimed(row: Claimed) -> Claimed:
         id=db.uuid(row.id),
         schedule_id=row.schedule_id and db.uuid(row.schedule_id),
         scheduled_for=row.scheduled_for and db.instant(row.scheduled_for),
+        session_id=db.uuid(row.session_id),
+        session_policy=SessionPolicy(row.session_policy),
+        approval_policy=ApprovalPolicy(row.approval_policy),
         config=db.json_value(row.config),
         batch_id=row.batch_id and db.uuid(row.batch_id),
         previous_success=row.previous_success and db.instant(row.previous_success),
@@ -157,7 +164,7 @@ def finish(outcomes: Mapping[Lease, Outcome], *, now: datetime) -> set[Lease]:
     """
     sql, values = db.values("d", _OUTCOME, [_outcome(*each) for each in outcomes.items()])
     rows = db.execute(
-        _FINISH.format(outcomes=sql, status=db.unindexed("run.status")),
+        _FINISH.format(outcomes=sql, status=db.unindexed("run.status"), used=_USED),
         {**values, "now": stamp(now)},
     ).fetchall()
     return {Lease(db.uuid(id), attempt) for id, attempt in rows}
@@ -171,16 +178,13 @@ def _outcome(held: Lease, outcome: Outcome) -> dict[str, Any]:
         "content": outcome.content,
         "error": outcome.error and json.dumps(outcome.error),
         "model": outcome.model,
-        "input_tokens": outcome.input_tokens,
-        "output_tokens": outcome.output_tokens,
-        "cost_usd": _amount(outcome.cost_usd),
-        "compute_usd": _amount(outcome.compute_usd),
+        **{name: _bound(getattr(outcome.usage, name)) for name in _USAGE},
         "metadata": json.dumps(outcome.metadata) if outcome.metadata else None,
     }
 
 
-def _amount(usd: Decimal | None) -> str | None:
-    return None if usd is None else str(usd)
+def _bound(amount: int | Decimal | None) -> int | str | None:
+    return str(amount) if isinstance(amount, Decimal) else amount
 
 
 def retry_later(
@@ -189,17 +193,17 @@ def retry_later(
     *,
     at: datetime,
     now: datetime,
-    compute_usd: Decimal | None = None,
+    usage: Usage = NOTHING,
 ) -> bool:
     """Queue the run that is *held* again, for *at*, after a failed attempt that may be retried.
 
-    The attempt cost *compute_usd* as time on a machine.
+    *usage* is what the attempt used up.
 
     False: somebody else had taken it over, or it is to be cancelled.
     """
     with db.transaction():
         moved: int = (
-            _requeue(at, error=error, **_computed(compute_usd))
+            _requeue(at, error=error, **_with(usage))
             .where(*_is_held(held), Run.cancel_requested_at.is_null())
             .execute()
         )
@@ -208,14 +212,14 @@ def retry_later(
     return moved == 1
 
 
-def release(held: Lease, *, now: datetime, compute_usd: Decimal | None = None) -> bool:
+def release(held: Lease, *, now: datetime, usage: Usage = NOTHING) -> bool:
     """Put the run that is *held* back, its attempt not counted: its worker is being stopped.
 
-    The attempt cost *compute_usd* as time on a machine.
+    *usage* is what the attempt used up.
     """
     with db.transaction():
         moved: int = (
-            _requeue(now, uncounted=Run.uncounted + 1, **_computed(compute_usd))
+            _requeue(now, uncounted=Run.uncounted + 1, **_with(usage))
             .where(*_is_held(held), Run.cancel_requested_at.is_null())
             .execute()
         )
@@ -223,6 +227,53 @@ def release(held: Lease, *, now: datetime, compute_usd: Decimal | None = None) -
             says = {"message": "Its worker was stopped; this attempt does not count."}
             events.append(held.run_id, held.attempt, [("put_back", says)], now=now)
     return moved == 1
+
+
+def pause(
+    held: Lease,
+    asks: Sequence[Mapping[str, Any]],
+    *,
+    wait: timedelta | None,
+    now: datetime,
+    usage: Usage = NOTHING,
+) -> bool:
+    """Have the run that is *held* wait for a person to answer what it *asks*, for so long at most.
+
+    False: somebody else had taken it over, or it is to be cancelled.
+    """
+    with db.transaction():
+        moved: int = (
+            Run.update(
+                status=PAUSED,
+                leased_by=None,
+                lease_until=None,
+                asks=list(asks),
+                answers=None,
+                answer_by=None if wait is None else now + wait,
+                **_with(usage),
+            )
+            .where(*_is_held(held), Run.cancel_requested_at.is_null())
+            .execute()
+        )
+        if moved:
+            events.append(
+                held.run_id, held.attempt, [("approval_asked", {"asks": list(asks)})], now=now
+            )
+    return moved == 1
+
+
+def expire(now: datetime) -> list[UUID]:
+    """Fail the paused runs that nobody has answered in time; which."""
+    says = "Nobody answered in time what its agent asked."
+    rows = db.execute(
+        f"""
+        UPDATE run SET status = 'FAILED', finished_at = :now, error = {db.json_bound("error")}
+        WHERE status = 'PAUSED' AND answer_by <= :now
+        RETURNING id
+        """,
+        {"now": stamp(now), "error": json.dumps(failure(ErrorCode.APPROVAL_EXPIRED, says))},
+    ).fetchall()
+    return [db.uuid(id) for (id,) in rows]
 
 
 def cancel(run_id: UUID, *, now: datetime) -> None:
@@ -247,12 +298,16 @@ def cancelling(now: datetime) -> Any:
     )
 
 
-def resume(run_id: UUID, *, now: datetime) -> None:
-    """Queue a paused run again, which counts as no attempt.
+def resume(
+    run_id: UUID, answers: Mapping[str, Mapping[str, Any]] | None = None, *, now: datetime
+) -> None:
+    """Queue a paused run again, with *answers* to what it asked; it counts as no attempt.
 
     Raises `NotFound`, or `Conflict` if it is not paused.
     """
-    going_on = _requeue(now, uncounted=Run.uncounted + 1)
+    going_on = _requeue(
+        now, uncounted=Run.uncounted + 1, asks=None, answers=answers, answer_by=None
+    )
     moved: int = going_on.where(Run.id == run_id, Run.status == PAUSED).execute()
     if not moved:
         raise Conflict(f"Run {run_id} is not paused but {get(run_id).status}.")
@@ -285,8 +340,11 @@ def _requeue(at: datetime, **more: Any) -> Any:
     )
 
 
-def _computed(usd: Decimal | None) -> dict[str, Any]:
-    return {} if usd is None else {"compute_usd": fn.COALESCE(Run.compute_usd, 0) + usd}
+def _with(usage: Usage) -> dict[str, Any]:
+    """What a run has used up, with *usage* added to it."""
+    return {
+        name: fn.COALESCE(getattr(Run, name), 0) + amount for name, amount in usage.known().items()
+    }
 
 
 def _is_held(held: Lease) -> tuple[Any, ...]:

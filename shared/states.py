@@ -72,6 +72,22 @@ class Overlap(StrEnum):
     ALLOW = "ALLOW"
 
 
+class SessionPolicy(StrEnum):
+    """What a run of a schedule knows of those before it."""
+
+    FRESH = "FRESH"
+    SHARED = "SHARED"
+    LAST_OUTPUT = "LAST_OUTPUT"
+
+
+class ApprovalPolicy(StrEnum):
+    """What becomes of a run whose agent wants to do what takes approval."""
+
+    WAIT = "WAIT"
+    DENY = "DENY"
+    FAIL = "FAIL"
+
+
 class CatchUp(StrEnum):
     """What becomes of fire times that passed unseen."""
 
@@ -87,6 +103,9 @@ class ErrorCode(StrEnum):
     WORKER_LOST = "WORKER_LOST"
     REJECTED = "REJECTED"
     OUTPUT_TOO_LARGE = "OUTPUT_TOO_LARGE"
+    LIMIT_EXCEEDED = "LIMIT_EXCEEDED"
+    APPROVAL_REQUIRED = "APPROVAL_REQUIRED"
+    APPROVAL_EXPIRED = "APPROVAL_EXPIRED"
     OVERLAP = "OVERLAP"
     AGENT_DISABLED = "AGENT_DISABLED"
     MISFIRE = "MISFIRE"

@@ -6,7 +6,9 @@ from typing import Any
 from peewee import Database, SqliteDatabase
 
 HISTORY = "schema_migration"
-CHECK = re.compile(r"CONSTRAINT (\w+) CHECK (.*?)(?=, (?:\w+ \w+ )?CONSTRAINT|\)$)")
+CHECK = re.compile(
+    r"CONSTRAINT (\w+) CHECK (.*?)(?=, (?:\w+ \w+ )?CONSTRAINT|, [a-z_]+ [A-Z]+|\)$)"
+)
 
 POSTGRES_COLUMNS = """
     SELECT attname, format_type(atttypid, atttypmod), attnotnull, pg_get_expr(adbin, adrelid)

@@ -4,23 +4,25 @@ Knows agents and nothing of leases: `runner` holds the run meanwhile and records
 """
 
 import logging
+import traceback
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from decimal import Decimal
 from typing import Any, cast
 
 from marshmallow import ValidationError
 
 from shared import kinds
 from shared.attempts import Claimed, Outcome, failure
+from shared.conversations import Memory
 from shared.errors import Invalid
 from shared.settings import Settings
-from shared.states import CANCELLED, COMPLETED, FAILED, ErrorCode
+from shared.states import CANCELLED, COMPLETED, FAILED, ApprovalPolicy, ErrorCode
 from worker.agents.output import cap, storable
-from worker.agents.placeholders import redact
-from worker.agents.protocol import Agent, AgentError, Context, Report, Result
+from worker.agents.placeholders import Redactor
+from worker.agents.protocol import Agent, AgentError, Answer, Context, Pause, Result
 from worker.agents.stop import Stop, StopReason
+from worker.reporter import Reporter
 
 logger = logging.getLogger(__name__)
 
@@ -33,26 +35,40 @@ class Retryable:
     """The attempt failed in a way that another one may not."""
 
     error: dict[str, str]
+    # Not before so long from now.
+    after: timedelta = timedelta()
 
 
-# An end, a failure to be retried, or nothing to be said: the run is no longer ours to speak for.
-Verdict = Outcome | Retryable | StopReason
+@dataclass(frozen=True)
+class Paused:
+    """The agent waits for a person to answer what it asks."""
+
+    asks: list[dict[str, Any]]
+
+
+# An end, a failure to be retried, a pause, or nothing to be said: the run is no longer ours.
+Verdict = Outcome | Retryable | Paused | StopReason
 
 
 class Attempt:
     """What one attempt at a run needs; `make` does it."""
 
-    def __init__(self, run: Claimed, settings: Settings) -> None:
+    def __init__(self, run: Claimed, memory: Memory, settings: Settings) -> None:
         self._run = run
+        self._memory = memory
         self._settings = settings
+        self._redactor = Redactor(settings.secrets.values())
 
-    def make(self, stop: Stop, report: Report, now: datetime) -> Verdict:
+    def make(self, stop: Stop, reporter: Reporter, now: datetime) -> Verdict:
         """Run the agent, unless it is to stop already. Raises nothing, whatever the agent does."""
         if stop.reason:
             return stopped(self._run, stop.reason)
-        context = self._context(stop, report, now)
         try:
-            return self._completed(self._agent().run(self._run.message, context))
+            came = self._agent().run(self._run.message, self._context(stop, reporter, now))
+            if isinstance(came, Pause):
+                return self._paused(came)
+            reporter.use(came.usage())
+            return self._completed(came)
         except (Invalid, ValidationError) as error:
             return Outcome(status=FAILED, error=failure(ErrorCode.REJECTED, self._shown(error)))
         except Exception as error:
@@ -60,52 +76,74 @@ class Attempt:
 
     def _agent(self) -> Agent:
         kind = cast(type[Agent], kinds.get(self._run.kind))
-        config: Mapping[str, Any] = kinds.schema(self._run.kind).load(self._run.config)
-        return kind(config)
+        return kind(self._config())
 
-    def _context(self, stop: Stop, report: Report, now: datetime) -> Context:
-        run = self._run
+    def _config(self) -> Mapping[str, Any]:
+        config: Mapping[str, Any] = kinds.schema(self._run.kind).load(self._run.config)
+        return config
+
+    def _context(self, stop: Stop, reporter: Reporter, now: datetime) -> Context:
+        run, memory = self._run, self._memory
+        named = kinds.secrets(run.kind, self._config())
+
+        def report(type: str, data: Mapping[str, Any]) -> None:
+            reporter.report(type, self._redactor.tree(data))
+
         return Context(
             run_id=run.id,
             agent_id=run.agent_id,
+            session_id=run.session_id,
             attempt=run.attempt,
             deadline=now + timedelta(seconds=run.timeout_seconds),
             stop=stop,
             report=report,
+            use=reporter.use,
+            keep=reporter.keep,
+            kept=memory.kept,
+            answers={id: Answer(**answer) for id, answer in memory.answers.items()},
+            history=memory.history,
+            denies=run.approval_policy is ApprovalPolicy.DENY,
             schedule_id=run.schedule_id,
             scheduled_for=run.scheduled_for,
             previous_success=run.previous_success,
             output_limit=self._settings.output_limit,
             environment=self._settings.agent_environment,
-            secrets=self._settings.secrets,
+            secrets={name: each for name, each in self._settings.secrets.items() if name in named},
             allow_private_addresses=self._settings.allow_private_addresses,
         )
 
     def _completed(self, result: Result) -> Verdict:
         return Outcome(
             status=COMPLETED,
-            content=cap(self._redacted(result.content), self._settings.output_limit),
+            content=cap(self._redactor.text(result.content), self._settings.output_limit),
             model=result.model and cap(result.model, _LONGEST_MODEL),
-            input_tokens=_counted(result.input_tokens),
-            output_tokens=_counted(result.output_tokens),
-            cost_usd=_priced(result.cost_usd),
-            metadata=storable(result.metadata),
+            metadata=storable(self._redactor.tree(result.metadata)),
+            history=result.history,
         )
+
+    def _paused(self, pause: Pause) -> Verdict:
+        asks = [{"id": ask.id, "tool": ask.tool, "arguments": ask.arguments} for ask in pause.asks]
+        if self._run.approval_policy is ApprovalPolicy.FAIL:
+            tools = ", ".join(sorted({ask.tool for ask in pause.asks}))
+            says = f"The agent wants to use {tools}, which takes approval; nobody is to be asked."
+            error = failure(ErrorCode.APPROVAL_REQUIRED, self._shown(says))
+            return Outcome(status=FAILED, error=error)
+        return Paused(storable(self._redactor.tree(asks)))
 
     def _failed(self, error: Exception) -> Verdict:
         if not isinstance(error, AgentError):
             # A fault of the kind, not of what it was told: its author wants to see where.
-            logger.exception("run %s: its agent raised", self._run.id)
+            where = self._redactor.text(traceback.format_exc())
+            logger.error("run %s: its agent raised\n%s", self._run.id, where)
             says = f"{type(error).__name__}: {error}"
             return Outcome(status=FAILED, error=failure(ErrorCode.AGENT_ERROR, self._shown(says)))
         described = failure(error.code, self._shown(error))
-        return Retryable(described) if error.retryable else Outcome(status=FAILED, error=described)
+        if error.retryable:
+            return Retryable(described, error.retry_after)
+        return Outcome(status=FAILED, error=described)
 
     def _shown(self, says: object) -> str:
-        return cap(self._redacted(str(says)), _LONGEST_ERROR)
-
-    def _redacted(self, text: str) -> str:
-        return redact(text, self._settings.secrets.values())
+        return cap(self._redactor.text(str(says)), _LONGEST_ERROR)
 
 
 def stopped(run: Claimed, reason: StopReason) -> Verdict:
@@ -118,15 +156,3 @@ def stopped(run: Claimed, reason: StopReason) -> Verdict:
             return Outcome(status=FAILED, error=failure(ErrorCode.TIMEOUT, says))
         case StopReason.DRAINED | StopReason.LOST:
             return reason
-
-
-def _counted(tokens: int | None) -> int | None:
-    """*tokens*, if that is a number that a run can have used."""
-    return tokens if isinstance(tokens, int) and 0 <= tokens < 2**31 else None
-
-
-def _priced(cost: Decimal | None) -> Decimal | None:
-    """*cost*, if that is a price that a run can have had."""
-    if not isinstance(cost, Decimal) or not cost.is_finite() or not 0 <= cost < 10**8 - 1:
-        return None
-    return round(cost, 6)

@@ -9,11 +9,11 @@ import threading
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import timedelta
-from decimal import Decimal
 
 from shared import clock, db, failpoints, leases, processes, tally
 from shared.attempts import Claimed, Lease
 from shared.clock_watch import ClockWatch
+from shared.conversations import Memory
 from shared.log import Trouble
 from shared.processes import Alive
 from shared.reference import ReferenceClock
@@ -45,6 +45,8 @@ class Work:
     reporter: Reporter
     #: Called when nobody waits any longer for an agent that ignores its `stop`.
     leave: Callable[["Work"], None]
+    #: Of earlier attempts and runs, where its kind asks for that.
+    memory: Memory = field(default_factory=Memory)
     stop: Stop = field(default_factory=Stop)
     # No agent is at work on it: what came of it is being recorded.
     agent_ended: bool = False
@@ -53,8 +55,11 @@ class Work:
     # When its agent, if it ignores `stop`, is waited for no longer.
     given_up: float = float("inf")
     left: bool = False
-    # What it has cost as time on a machine, once it is over, where that has a price.
-    compute_usd: Decimal | None = None
+
+    @property
+    def keeps(self) -> bool:
+        """Whether something is kept for another attempt at it."""
+        return self.memory.kept is not None or self.reporter.has_kept
 
     @property
     def ends(self) -> float:
@@ -102,7 +107,14 @@ class Heartbeat:
         """Whether the thread is there to do its work."""
         return self._thread.is_alive()
 
-    def keep(self, run: Claimed, *, since: float, leave: Callable[[Work], None]) -> Work:
+    def keep(
+        self,
+        run: Claimed,
+        *,
+        since: float,
+        leave: Callable[[Work], None],
+        memory: Memory | None = None,
+    ) -> Work:
         """Keep the lease on *run* that began at *since*, and stop its agent in time.
 
         Should that ignore it, *leave* is called after a while, in a thread of ours.
@@ -116,6 +128,7 @@ class Heartbeat:
             ours_until=since + self._ours_for,
             reporter=Reporter(lease),
             leave=leave,
+            memory=memory or Memory(),
         )
         with self._changed:
             self._works.add(work)

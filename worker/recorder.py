@@ -5,18 +5,29 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from datetime import timedelta
 from functools import partial
 from queue import SimpleQueue
 from typing import NamedTuple, TypeVar
 
-from shared import clock, db, failpoints, leases, reference, runs, surroundings, tally
+from shared import (
+    clock,
+    conversations,
+    db,
+    failpoints,
+    leases,
+    reference,
+    runs,
+    surroundings,
+    tally,
+)
 from shared.attempts import Lease, Outcome
 from shared.findings import OK
 from shared.log import Trouble
 from shared.states import CANCELLED, FAILED
 from shared.tally import Count
 from worker.agents.stop import StopReason
-from worker.attempt import Retryable, Verdict
+from worker.attempt import Paused, Retryable, Verdict
 from worker.heartbeat import Work
 
 logger = logging.getLogger(__name__)
@@ -27,6 +38,8 @@ T = TypeVar("T")
 _TRY_AGAIN_SECONDS, _AT_LAST_SECONDS = 0.05, 1.0
 # What fails for so long while others are answered, fails for a reason of its own.
 _GIVE_UP_AFTER_SECONDS = 60.0
+# So long a service can have an attempt be put off.
+_LONGEST_AFTER = timedelta(hours=1)
 # Each can be as long as the limit of an output, and memory holds them several times.
 _MOST_AT_ONCE = 20
 
@@ -97,7 +110,8 @@ class Recorder:
                 outcomes[work.lease] = became
             else:
                 _say(work.lease, became)
-        for lease, words in self._finished(outcomes).items():
+        works = {work.lease: work for work, _ in ended}
+        for lease, words in self._finished(outcomes, works).items():
             _say(lease, words)
 
     def _queued_again(self, work: Work, verdict: Verdict) -> Outcome | str | None:
@@ -109,17 +123,19 @@ class Recorder:
             # Whatever it is: it concerns this run alone.
             return _left_to_the_reaper(work.lease)
 
-    def _finished(self, outcomes: Mapping[Lease, Outcome]) -> dict[Lease, str | None]:
+    def _finished(
+        self, outcomes: Mapping[Lease, Outcome], works: Mapping[Lease, Work]
+    ) -> dict[Lease, str | None]:
         """What became of each run; an outcome that cannot be written costs no other its own."""
         if not outcomes:
             return {}
         try:
-            held = self._insist(partial(_finish, outcomes))
+            held = self._insist(partial(_finish, outcomes, works))
         except Exception:
             # Whatever it is: one of them may be all that it is about.
             if len(outcomes) == 1:
                 return {lease: _left_to_the_reaper(lease) for lease in outcomes}
-            alone = (self._finished({lease: outcomes[lease]}) for lease in outcomes)
+            alone = (self._finished({lease: outcomes[lease]}, works) for lease in outcomes)
             return {lease: words for each in alone for lease, words in each.items()}
         return {
             lease: _in_words(outcome) if lease in held else self._not_held(lease)
@@ -160,32 +176,47 @@ def queue_again(work: Work, verdict: Verdict) -> Outcome | str | None:
 
     None: it is not ours.
     """
+    used = work.reporter.used()
     match verdict:
         case Outcome():
-            cost = work.compute_usd
-            return verdict if cost is None else replace(verdict, compute_usd=cost)
-        case Retryable(error):
+            return replace(verdict, usage=verdict.usage + used)
+        case Retryable(error, after):
             # Schedulers go by this clock, and this host's may be hours ahead of it.
             now = reference.now(clock.now)
             at = runs.next_attempt_at(work.run, now=now)
-            cost = work.compute_usd
             if at is None:
-                return Outcome(status=FAILED, error=error, compute_usd=cost)
-            if runs.retry_later(work.lease, error, at=at, now=now, compute_usd=cost):
+                return Outcome(status=FAILED, error=error, usage=used)
+            at = max(at, now + min(after, _LONGEST_AFTER))
+            if runs.retry_later(work.lease, error, at=at, now=now, usage=used):
                 return f"queued again for {at}: {error['message']}"
+        case Paused(asks):
+            now, seconds = reference.now(clock.now), work.run.approval_wait_seconds
+            wait = None if seconds is None else timedelta(seconds=seconds)
+            if runs.pause(work.lease, asks, wait=wait, now=now, usage=used):
+                return "paused: a person is asked"
         case StopReason.DRAINED:
             now = reference.now(clock.now)
-            if runs.release(work.lease, now=now, compute_usd=work.compute_usd):
+            if runs.release(work.lease, now=now, usage=used):
                 return "put back"
         case _:
             return None
     # It was cancelled meanwhile, or it is lost.
-    return Outcome(status=CANCELLED, compute_usd=work.compute_usd)
+    return Outcome(status=CANCELLED, usage=used)
 
 
-def _finish(outcomes: Mapping[Lease, Outcome]) -> set[Lease]:
-    with db.connection():
-        return runs.finish(outcomes, now=clock.now())
+def _finish(outcomes: Mapping[Lease, Outcome], works: Mapping[Lease, Work]) -> set[Lease]:
+    """End the runs; with them, what they have kept, and what their sessions are to remember."""
+    remembered = {lease: each.history for lease, each in outcomes.items() if each.history}
+    if not remembered and not any(works[lease].keeps for lease in outcomes):
+        with db.connection():
+            return runs.finish(outcomes, now=clock.now())
+    now = clock.now()
+    with db.transaction():
+        held = runs.finish(outcomes, now=now)
+        conversations.forget(lease.run_id for lease in held)
+        for lease in held & remembered.keys():
+            conversations.remember(works[lease].run, remembered[lease], now=now)
+    return held
 
 
 def _is_lost(lease: Lease) -> bool:

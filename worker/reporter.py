@@ -1,14 +1,15 @@
-"""The events that an agent reports: gathered, bounded, written now and then."""
+"""What an agent reports while it works: what happened, what it has used up, where to go on from."""
 
 import logging
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any
 
-from shared import db, events
-from shared.attempts import Lease
+from shared import conversations, db, events
+from shared.attempts import Lease, Usage
 from worker.agents.output import storable
+from worker.usage import believable, rounded
 
 logger = logging.getLogger(__name__)
 
@@ -17,13 +18,27 @@ _LONGEST_TYPE = 64
 
 
 class Reporter:
-    """Somewhere for one attempt to report events to, from any thread."""
+    """Somewhere for one attempt to report to, from any thread."""
 
     def __init__(self, lease: Lease) -> None:
         self._lease = lease
         self._lock, self._writing = threading.Lock(), threading.Lock()
         self._pending: list[events.Event] = []
         self._reported = 0
+        self._used = Usage()
+        self._kept: str | None = None
+        #: Whether something was written for the next attempt.
+        self.has_kept = False
+
+    def use(self, usage: Usage) -> None:
+        """Add to what the attempt has used up."""
+        with self._lock:
+            self._used += believable(usage)
+
+    def used(self) -> Usage:
+        """What the attempt has used up."""
+        with self._lock:
+            return rounded(self._used)
 
     def report(self, type: str, data: Mapping[str, Any]) -> None:
         """Keep an event. Those beyond the first thousand of an attempt are dropped, with a note."""
@@ -35,6 +50,14 @@ class Reporter:
                 type, data = "events_dropped", {"message": "Too many events; the rest is dropped."}
             self._pending.append((type[:_LONGEST_TYPE], storable(data)))
 
+    def keep(self, state: str) -> bool:
+        """Keep *state* for the next attempt instead of what was kept. False: it is too large."""
+        if len(state) > conversations.MOST_KEPT:
+            return False
+        with self._lock:
+            self._kept = state
+        return True
+
     def write(self, now: datetime) -> None:
         """Write what has been reported since the last time; nothing, if the run is lost.
 
@@ -44,16 +67,26 @@ class Reporter:
         # One at a time: each numbers its events after those that are there.
         with self._writing:
             with self._lock:
-                pending = list(self._pending)
-            if not pending:
-                return
-            try:
-                with db.connection():
-                    events.append(self._lease.run_id, self._lease.attempt, pending, now=now)
-            except db.UNREACHABLE:
-                raise
-            except Exception:
-                # What cannot be kept must not cost the run its result.
-                logger.exception("run %s: %d events dropped", self._lease.run_id, len(pending))
+                pending, kept = list(self._pending), self._kept
+            if pending:
+                self._try(lambda: self._append(pending, now), f"{len(pending)} events")
+            if kept is not None:
+                self.has_kept = True
+                self._try(lambda: conversations.keep(self._lease, kept), "its state")
             with self._lock:
                 del self._pending[: len(pending)]
+                if self._kept is kept:
+                    self._kept = None
+
+    def _append(self, pending: list[events.Event], now: datetime) -> None:
+        events.append(self._lease.run_id, self._lease.attempt, pending, now=now)
+
+    def _try(self, write: Callable[[], None], what: str) -> None:
+        try:
+            with db.connection():
+                write()
+        except db.UNREACHABLE:
+            raise
+        except Exception:
+            # What cannot be kept must not cost the run its result.
+            logger.exception("run %s: %s dropped", self._lease.run_id, what)

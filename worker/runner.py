@@ -5,7 +5,8 @@ import threading
 from collections.abc import Collection, Iterable
 from uuid import UUID
 
-from shared import clock, db, failpoints, runs, tally
+from shared import clock, conversations, db, failpoints, kinds, runs, tally
+from shared.attempts import Usage
 from shared.batches import moves
 from shared.batches.estimates import compute_usd
 from shared.messages import RUNS_QUEUE
@@ -82,6 +83,8 @@ class Runner:
                     return []
                 lease = self._settings.run_lease
                 claimed = runs.claim(run_ids, self._worker, lease=lease, now=now, queue=self._queue)
+                conversing = [run for run in claimed if kinds.converses(run.kind)]
+                memories = conversations.recall(conversing) if conversing else {}
         except db.UNREACHABLE as error:
             # What was claimed all the same, nobody renews the lease of.
             tally.add(Count.DATABASE_RETRIES)
@@ -96,7 +99,9 @@ class Runner:
             if run.id in self._taken:
                 # Nobody had begun with it when it was lost, and came back.
                 self._give_up(self._taken.pop(run.id))
-            self._taken[run.id] = self._heartbeat.keep(run, since=since, leave=self._leave)
+            self._taken[run.id] = self._heartbeat.keep(
+                run, since=since, leave=self._leave, memory=memories.get(run.id)
+            )
         self._join({run.batch_id for run in claimed if run.batch_id is not None} - self._joined)
         return [run.id for run in claimed]
 
@@ -130,8 +135,8 @@ class Runner:
             logger.info("run %s claimed: attempt %d of agent %s", run.id, run.attempt, run.agent_id)
             # The process may have been frozen since it was taken.
             self._heartbeat.stop_overdue()
-            attempt = Attempt(run, self._settings)
-            verdict = attempt.make(work.stop, work.reporter.report, clock.now())
+            attempt = Attempt(run, work.memory, self._settings)
+            verdict = attempt.make(work.stop, work.reporter, clock.now())
             failpoints.reach("worker.before_finish")
         except BaseException:
             # Its lease runs out.
@@ -149,7 +154,8 @@ class Runner:
         if work.run.price_per_hour is not None:
             seconds = clock.monotonic() - work.since
             threads = self._settings.worker_threads
-            work.compute_usd = compute_usd(seconds, work.run.price_per_hour, threads)
+            cost = compute_usd(seconds, work.run.price_per_hour, threads)
+            work.reporter.use(Usage(compute_usd=cost))
 
     def _give_up(self, work: Work) -> None:
         self._free_a_thread(work)

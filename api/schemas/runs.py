@@ -18,14 +18,21 @@ from shared.history import EVENTS, RUNS
 from shared.states import QUEUED, ErrorCode, RunStatus, Trigger
 
 
-class MetricsSchema(CamelSchema):
-    """What a run used up; null is unknown."""
+def _count(says: str) -> fields.Integer:
+    return fields.Integer(allow_none=True, metadata=described(says))
 
-    input_tokens = fields.Integer(allow_none=True, metadata=described("Tokens read by the model."))
-    output_tokens = fields.Integer(
-        allow_none=True, metadata=described("Tokens written by the model.")
-    )
-    total_tokens = fields.Integer(allow_none=True, metadata=described("Both together."))
+
+class MetricsSchema(CamelSchema):
+    """What all attempts at a run used up; null is unknown."""
+
+    input_tokens = _count("Tokens read by the model.")
+    output_tokens = _count("Tokens written by the model.")
+    total_tokens = _count("Both together.")
+    cache_read_tokens = _count("Of those read, the ones that the provider had in its cache.")
+    cache_write_tokens = _count("Of those read, the ones that it put into its cache.")
+    reasoning_tokens = _count("Of those written, the ones that nobody gets to read.")
+    requests = _count("Answers that the model gave.")
+    tool_calls = _count("Calls of tools that were made.")
     cost_usd = fields.Float(allow_none=True, metadata=described("What it cost, in US dollars."))
     compute_usd = fields.Float(
         allow_none=True, metadata=described("What the time of an item cost on its machine.")

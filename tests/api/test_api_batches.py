@@ -11,7 +11,7 @@ import pytest
 from factories import LEASE, MINUTE, NOON, make_agent, make_batch, make_run, make_worker
 
 from shared import messages, runs
-from shared.attempts import Lease, Outcome, failure
+from shared.attempts import Lease, Outcome, Usage, failure
 from shared.batches.lines import BatchLines
 from shared.batches.models import Batch, BatchItem, BatchProgress
 from shared.batches.oversight import Overseer
@@ -61,7 +61,8 @@ def run_all(settings):
 def failing_odd(index):
     if index % 2:
         return Outcome(status=FAILED, error=failure(ErrorCode.AGENT_ERROR, "It was odd."))
-    return Outcome(status=COMPLETED, content='Even, "so"\nfine', cost_usd=Decimal("0.25"))
+    used = Usage(cost_usd=Decimal("0.25"))
+    return Outcome(status=COMPLETED, content='Even, "so"\nfine', usage=used)
 
 
 def upload(client, content=ROWS, filename="rows.csv", *, headers=None, **fields):
@@ -387,7 +388,7 @@ def test_a_batch_pauses_and_goes_on(operator, run_all):
 
 def test_one_that_has_spent_its_budget_wants_a_larger_one(operator, run_all):
     batch_id = submit(operator, 4, budgetUsd=0.25)
-    run_all(lambda _: Outcome(status=COMPLETED, cost_usd=Decimal("0.25")), limit=1)
+    run_all(lambda _: Outcome(status=COMPLETED, usage=Usage(cost_usd=Decimal("0.25"))), limit=1)
 
     paused = operator.get(f"{PATH}/{batch_id}").json
     refused = operator.post(f"{PATH}/{batch_id}/resume")
@@ -578,7 +579,8 @@ def test_of_a_list_that_is_wrong_all_through_only_so_much_is_said(operator):
 
 def test_a_csv_has_small_amounts_in_digits(operator, run_all):
     batch_id = submit(operator, 1)
-    run_all(lambda _: Outcome(status=COMPLETED, content="Fine", cost_usd=Decimal("0.000002")))
+    used = Usage(cost_usd=Decimal("0.000002"))
+    run_all(lambda _: Outcome(status=COMPLETED, content="Fine", usage=used))
 
     text = operator.get(f"{PATH}/{batch_id}/results?format=csv").text
 

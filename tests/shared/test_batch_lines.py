@@ -18,7 +18,7 @@ from factories import (
 )
 
 from shared import messages, runs
-from shared.attempts import Lease, Outcome, failure
+from shared.attempts import Lease, Outcome, Usage, failure
 from shared.batches import lines, moves
 from shared.batches.lines import BatchLines
 from shared.batches.models import Batch, BatchProgress
@@ -277,7 +277,7 @@ def test_nothing_starts_once_the_budget_is_spent(dispatcher, client):
     waiting = sent(client)
     client.flushall()
     (first,) = runs.claim(waiting[:1], "worker-1", lease=LEASE, now=NOON, queue="local")
-    outcome = Outcome(status=COMPLETED, cost_usd=Decimal("0.5"))
+    outcome = Outcome(status=COMPLETED, usage=Usage(cost_usd=Decimal("0.5")))
     runs.finish({Lease(first.id, 1): outcome}, now=NOON)
 
     assert runs.claim(waiting[1:], "worker-1", lease=LEASE, now=NOON, queue="local") == []

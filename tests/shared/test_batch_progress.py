@@ -9,7 +9,7 @@ import pytest
 from factories import LEASE, NOON, held, make_batch, make_run
 
 from shared import db, runs
-from shared.attempts import Outcome, failure
+from shared.attempts import Outcome, Usage, failure
 from shared.batches.models import Batch, BatchProgress
 from shared.models import Run
 from shared.states import (
@@ -89,7 +89,7 @@ def test_a_retry_goes_back_to_the_queue(batch):
 
 def test_what_was_put_back_was_interrupted(batch):
     run = claimed(batch)
-    runs.release(held(run), now=LATER, compute_usd=Decimal("0.000250"))
+    runs.release(held(run), now=LATER, usage=Usage(compute_usd=Decimal("0.000250")))
 
     progress = BatchProgress.get_by_id(batch.id)
     assert counts(batch) == {"queued": 1}
@@ -111,7 +111,8 @@ def test_what_a_person_lets_go_on_was_not_interrupted(batch):
 def test_what_each_cost_is_added_up(batch):
     costs = [(Decimal("0.25"), Decimal("0.000001")), (Decimal("0.5"), None), (None, None)]
     for index, (cost, compute) in enumerate(costs):
-        finish(claimed(batch, index), status=COMPLETED, cost_usd=cost, compute_usd=compute)
+        used = Usage(cost_usd=cost, compute_usd=compute)
+        finish(claimed(batch, index), status=COMPLETED, usage=used)
 
     progress = BatchProgress.get_by_id(batch.id)
     assert (progress.agent_micros, progress.compute_micros) == (750_000, 1)
@@ -120,7 +121,7 @@ def test_what_each_cost_is_added_up(batch):
 
 
 def test_what_is_cancelled_cost_what_it_cost_and_says_nothing_of_the_others(batch):
-    finish(claimed(batch), status=CANCELLED, cost_usd=Decimal("0.25"))
+    finish(claimed(batch), status=CANCELLED, usage=Usage(cost_usd=Decimal("0.25")))
 
     progress = BatchProgress.get_by_id(batch.id)
     assert (progress.agent_micros, progress.costed, progress.squared_micros) == (250_000, 0, 0)

@@ -8,7 +8,7 @@ import pytest
 from factories import LEASE, NOON, held, make_run, make_schedule, status_of
 
 from shared import leases, runs
-from shared.attempts import Lease, Leased, Outcome
+from shared.attempts import Lease, Leased, Outcome, Usage
 from shared.errors import Conflict, NotFound
 from shared.models import Run, RunEvent
 from shared.runs import RunEnded
@@ -116,9 +116,8 @@ def test_finishing_records_what_came_of_it():
         status=COMPLETED,
         content="42",
         model="m",
-        input_tokens=1,
-        output_tokens=2,
         metadata={"a": 1},
+        usage=Usage(input_tokens=1, output_tokens=2),
     )
 
     assert finish(held(run), outcome)
@@ -132,7 +131,7 @@ def test_finishing_records_what_came_of_it():
 def test_many_finish_at_once_each_with_its_own_outcome():
     done, failed, lost = (make_run(leased_by="worker-1") for _ in range(3))
     outcomes = {
-        held(done): Outcome(status=COMPLETED, content="42", cost_usd=Decimal("0.25")),
+        held(done): Outcome(status=COMPLETED, content="42", usage=Usage(cost_usd=Decimal("0.25"))),
         held(failed): Outcome(status=FAILED, error=WENT_WRONG),
         Lease(lost.id, attempt=7): DONE,
     }

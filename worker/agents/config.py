@@ -67,6 +67,31 @@ def text(
     )
 
 
+def flag(**options: Any) -> fields.Boolean:
+    """A field that is true or false."""
+    return fields.Boolean(
+        truthy={True}, falsy={False}, error_messages=says("Give true or false."), **options
+    )
+
+
+def environment() -> fields.Dict:
+    """A field for variables of a child's environment, which may hold secrets."""
+    return fields.Dict(
+        keys=text(128, environment_name),
+        values=fields.String(
+            validate=[
+                storable,
+                with_secrets,
+                validate.Length(max=32_768, error="Give a value of at most 32,768 characters."),
+            ],
+            error_messages=says("Give a text."),
+        ),
+        load_default=dict,
+        validate=validate.Length(max=100, error="Give at most 100 variables."),
+        error_messages=says("Give an object of names and texts."),
+    )
+
+
 def storable(value: str) -> None:
     """Refuse the characters that neither a system call nor PostgreSQL takes."""
     if UNSTORABLE.search(value):

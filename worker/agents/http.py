@@ -41,6 +41,11 @@ class HttpAgent:
         self._signing_secret: str | None = config["signingSecret"]
         self._poll_seconds: float = config["pollSeconds"]
 
+    @staticmethod
+    def secrets(config: Mapping[str, Any]) -> list[str]:
+        """What it signs with."""
+        return [] if config["signingSecret"] is None else [config["signingSecret"]]
+
     def run(self, message: str, context: Context) -> Result:
         """Answer *message* with what the service answers, now or when it has finished."""
         body = json.dumps({"message": message, **briefing.as_json(context)}).encode()

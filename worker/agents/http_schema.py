@@ -19,17 +19,18 @@ RESERVED_HEADER = re.compile(
 SHORTEST_PAUSE, LONGEST_PAUSE = 0.1, 300.0
 
 
-def _url(value: str) -> None:
+def url(value: str) -> None:
+    """Refuse what is no whole URL, or one that two readers could understand differently."""
     if not PLAIN_URL.fullmatch(value):
         raise ValidationError("Percent-encode what is not plain ASCII in the URL.")
     try:
-        url = urlsplit(value)
-        valid = url.scheme in ("http", "https") and url.hostname and url.port != 0
+        parts = urlsplit(value)
+        valid = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
     except ValueError:
         valid = None
     if not valid:
         raise ValidationError("Give a whole URL, as in https://agents.example.com/run.")
-    if "@" in url.netloc:
+    if "@" in parts.netloc:
         raise ValidationError("Take the user name out of the URL: put it in `headers`.")
 
 
@@ -45,22 +46,27 @@ def _header_value(value: str) -> None:
         raise ValidationError("Give one line of Latin text; encode anything else.")
 
 
-class HttpSchema(config.ConfigSchema):
-    """Which service, and how it is asked."""
-
-    url = config.text(
-        2000, config.without_secrets, _url, required="Give the URL of the service to ask."
-    )
-    method = fields.String(
-        load_default="POST", validate=validate.OneOf(("POST", "PUT"), error="Choose POST or PUT.")
-    )
-    headers = fields.Dict(
+def headers() -> fields.Dict:
+    """A field for the headers of a request, which may hold secrets."""
+    return fields.Dict(
         keys=config.text(128, _header_name),
         values=config.text(8192, config.with_secrets, _header_value),
         load_default=dict,
         validate=validate.Length(max=50, error="Give at most 50 headers."),
         error_messages=config.says("Give an object of names and texts."),
     )
+
+
+class HttpSchema(config.ConfigSchema):
+    """Which service, and how it is asked."""
+
+    url = config.text(
+        2000, config.without_secrets, url, required="Give the URL of the service to ask."
+    )
+    method = fields.String(
+        load_default="POST", validate=validate.OneOf(("POST", "PUT"), error="Choose POST or PUT.")
+    )
+    headers = headers()
     signingSecret = fields.String(  # noqa: N815
         load_default=None,
         validate=validate.Regexp(

@@ -1,7 +1,9 @@
 """Secrets: put in where a configuration names them, taken out of whatever is recorded."""
 
+import json
 import re
 from collections.abc import Iterable, Mapping
+from typing import Any
 
 from shared.states import ErrorCode
 from worker.agents.protocol import AgentError
@@ -35,9 +37,40 @@ def secret(name: str, secrets: Mapping[str, str]) -> str:
 
 def redact(text: str, secrets: Iterable[str]) -> str:
     """*text* with `***` wherever it shows one of *secrets*, or a line of one."""
-    shown = {line.strip() for value in secrets for line in (value, *value.splitlines())}
-    # The longest first: a secret may be the beginning of another.
-    worth_hiding = sorted((each for each in shown if len(each) >= SHORTEST), key=len, reverse=True)
-    for each in worth_hiding:
-        text = text.replace(each, "***")
-    return text
+    return Redactor(secrets).text(text)
+
+
+class Redactor:
+    """Puts `***` wherever one of *secrets* shows, or a line of one, as it is or as JSON has it."""
+
+    def __init__(self, secrets: Iterable[str]) -> None:
+        lines = {line.strip() for value in secrets for line in (value, *value.splitlines())}
+        worth_hiding = {each for each in lines if len(each) >= SHORTEST}
+        worth_hiding |= {json.dumps(each)[1:-1] for each in worth_hiding}
+        # The longest first: a secret may be the beginning of another.
+        self._hidden = sorted(worth_hiding, key=len, reverse=True)
+
+    def text(self, text: str) -> str:
+        """*text* without secrets."""
+        for each in self._hidden:
+            text = text.replace(each, "***")
+        return text
+
+    def tree(self, value: Any) -> Any:
+        """*value* without secrets in its texts, if it is JSON; anything else stays as it is."""
+        match value:
+            case str():
+                return self.text(value)
+            case Mapping():
+                return {self.tree(name): self.tree(each) for name, each in value.items()}
+            case list() | tuple():
+                return [self.tree(each) for each in value]
+        return value
+
+    def unfinished(self, text: str) -> int:
+        """How many characters at the end of *text* may be the beginning of a secret."""
+        longest = min(len(text), max(map(len, self._hidden), default=1) - 1)
+        for length in range(longest, 0, -1):
+            if any(each.startswith(text[-length:]) for each in self._hidden):
+                return length
+        return 0

@@ -6,20 +6,33 @@ Importing its module must be cheap, for the API imports it to validate configura
 heavy is imported inside `run`.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any, ClassVar, Protocol
 from uuid import UUID
 
 from marshmallow import Schema
 
+from shared.attempts import Usage
 from shared.states import ErrorCode
 from worker.agents.stop import Stop
 
 # (type, data): something that happened, kept as an event of the run; *data* must be JSON.
 Report = Callable[[str, Mapping[str, Any]], None]
+# Something that was used up: it counts, however the attempt ends.
+Use = Callable[[Usage], None]
+# The state to go on from, should this attempt not come to its end; False: it is too large.
+Keep = Callable[[str], bool]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Answer:
+    """What a person answered: whether it may, and what else there is to say to that."""
+
+    approved: bool
+    says: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,9 +45,21 @@ class Context:
     deadline: datetime
     stop: Stop
     report: Report
+    use: Use
+    keep: Keep
+    # The conversation that the run is part of.
+    session_id: UUID
     schedule_id: UUID | None = None
     scheduled_for: datetime | None = None
     previous_success: datetime | None = None
+    # What an earlier attempt kept, to go on from there.
+    kept: str | None = None
+    # The answers to what that asked a person, by the ids of what it asked.
+    answers: Mapping[str, Answer] = field(default_factory=dict)
+    # Whether nobody is to be asked: what takes approval is denied, and the agent goes on.
+    denies: bool = False
+    # What was said before in its session; None: that does not remember anything.
+    history: str | None = None
     # At most so many bytes of output are kept (see `worker.agents.output`).
     output_limit: int = 1024 * 1024
     # Everything of the worker's environment that an agent may see.
@@ -46,8 +71,24 @@ class Context:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Ask:
+    """Something that a person is to decide before the agent goes on: may it call that tool?"""
+
+    id: str
+    tool: str
+    arguments: Mapping[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pause:
+    """The agent waits for a person. What it has kept is given to the attempt that goes on."""
+
+    asks: Sequence[Ask]
+
+
+@dataclass(frozen=True, kw_only=True)
 class Result:
-    """What an agent answered, and what it used up."""
+    """What an agent answered, and what it used up, as far as it has not told that already."""
 
     content: str
     model: str | None = None
@@ -55,19 +96,36 @@ class Result:
     output_tokens: int | None = None
     cost_usd: Decimal | None = None
     metadata: Mapping[str, Any] = field(default_factory=dict)
+    # What was said by now, for the next run of the same session.
+    history: str | None = None
+
+    def usage(self) -> Usage:
+        """What it used up."""
+        return Usage(
+            input_tokens=self.input_tokens,
+            output_tokens=self.output_tokens,
+            cost_usd=self.cost_usd,
+        )
 
 
 class AgentError(Exception):
     """The agent failed, and its text says why.
 
-    *retryable*: the same attempt may well succeed later. *code* is what the run's record shows.
+    *retryable*: the same attempt may well succeed later, and not before *retry_after* has passed,
+    where that is known. *code* is what the run's record shows.
     """
 
     def __init__(
-        self, says: str, *, retryable: bool = False, code: ErrorCode = ErrorCode.AGENT_ERROR
+        self,
+        says: str,
+        *,
+        retryable: bool = False,
+        retry_after: timedelta = timedelta(),
+        code: ErrorCode = ErrorCode.AGENT_ERROR,
     ) -> None:
         super().__init__(says)
         self.retryable = retryable
+        self.retry_after = retry_after
         self.code = code
 
 
@@ -82,9 +140,16 @@ class Agent(Protocol):
     config_schema: ClassVar[type[Schema]]
     #: Runs code of the configuration's choosing on the worker: only an admin may create it.
     admin_only: ClassVar[bool]
+    # A kind may have more: `converses: ClassVar[bool]`, if it keeps a state, asks people or
+    # remembers earlier runs; `takes_admin(config)`, if that depends on the configuration, which is
+    # as it was written; `secrets(config)`, the names of secrets that it wants beside those that
+    # have placeholders; and `preload()`, called when a worker starts that may have to run it.
 
     def __init__(self, config: Mapping[str, Any]) -> None:
         """Take a configuration as `config_schema` loaded it."""
 
-    def run(self, message: str, context: Context) -> Result:
-        """Answer *message*. Raises `AgentError`, or `Stopped` soon after `context.stop` is set."""
+    def run(self, message: str, context: Context) -> Result | Pause:
+        """Answer *message*, or ask a person first.
+
+        Raises `AgentError`, or `Stopped` soon after `context.stop` is set.
+        """

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from functools import cache
 from typing import Any
 
-from marshmallow import fields, validate
+from marshmallow import fields
 
 from shared.states import ErrorCode
 from worker.agents import briefing, config
@@ -20,20 +20,7 @@ LIMITS = ("maxMemoryMb", "maxCpuSeconds", "maxFileMb")
 class ChildSchema(config.ConfigSchema):
     """What `command` and `python` have in common."""
 
-    env = fields.Dict(
-        keys=config.text(128, config.environment_name),
-        values=fields.String(
-            validate=[
-                config.storable,
-                config.with_secrets,
-                validate.Length(max=32_768, error="Give a value of at most 32,768 characters."),
-            ],
-            error_messages=config.says("Give a text."),
-        ),
-        load_default=dict,
-        validate=validate.Length(max=100, error="Give at most 100 variables."),
-        error_messages=config.says("Give an object of names and texts."),
-    )
+    env = config.environment()
     # Of address space: Go, Java and Node reserve far more of it than they use.
     maxMemoryMb = config.number(fields.Integer, 16, 1_048_576, strict=True, load_default=None)  # noqa: N815
     maxCpuSeconds = config.number(fields.Integer, 1, 86_400, strict=True, load_default=None)  # noqa: N815

@@ -13,6 +13,7 @@ from uuid import UUID
 
 import pytest
 
+from shared.attempts import Usage
 from worker.agents.protocol import Agent, Context, Result
 from worker.agents.stop import Stop
 
@@ -26,17 +27,32 @@ def reports() -> list[tuple[str, Mapping[str, Any]]]:
 
 
 @pytest.fixture
-def make_context(reports):
+def used() -> list[Usage]:
+    """What the agents of a test say that they have used up."""
+    return []
+
+
+@pytest.fixture
+def kept() -> list[str]:
+    """What the agents of a test have kept, the latest last."""
+    return []
+
+
+@pytest.fixture
+def make_context(reports, used, kept):
     """Makes a context with a real stop; reports go to `reports`."""
 
     def make(**changes: Any) -> Context:
         given: dict[str, Any] = {
             "run_id": RUN_ID,
             "agent_id": "tester",
+            "session_id": RUN_ID,
             "attempt": 1,
             "deadline": datetime(2030, 1, 1, 12, 0, tzinfo=UTC),
             "stop": Stop(),
             "report": lambda kind, data: reports.append((kind, data)),
+            "use": used.append,
+            "keep": lambda state: kept.append(state) or True,
             "environment": {"PATH": "/usr/local/bin:/usr/bin:/bin"},
         }
         return Context(**(given | changes))

@@ -369,7 +369,8 @@ def test_a_program_dies_with_its_worker(tmp_path):
         from worker.agents.stop import Stop
         config = {{"argv": ["sh", "-c", "echo $$ > {told}; exec sleep 600"]}}
         CommandAgent(CommandAgent.config_schema().load(config)).run("", Context(
-            run_id=uuid.uuid4(), agent_id="a", attempt=1, stop=Stop(), report=print,
+            run_id=uuid.uuid4(), agent_id="a", session_id=uuid.uuid4(), attempt=1, stop=Stop(),
+            report=print, use=print, keep=print,
             deadline=datetime.datetime.now(datetime.UTC)))
     """
     parent = os.spawnv(os.P_NOWAIT, sys.executable, python(worker))

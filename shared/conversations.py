@@ -1,0 +1,130 @@
+"""What agents that converse keep: the state that a run goes on from, and what sessions remember.
+
+Both are texts that only their kind can read, kept compressed.
+"""
+
+import zlib
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from shared import db
+from shared.attempts import Claimed, Lease
+from shared.models import Run, RunState, Session
+from shared.states import COMPLETED, SessionPolicy
+
+#: Characters of a state, or of a history, at most.
+MOST_KEPT = 4 * 1024 * 1024
+
+
+@dataclass(frozen=True, kw_only=True)
+class Memory:
+    """What a run can know of earlier attempts, of people, and of earlier runs."""
+
+    kept: str | None = None
+    #: By the id of what was asked: `{"approved": …, "says": …}`.
+    answers: dict[str, dict[str, Any]] = field(default_factory=dict)
+    #: None: nothing is remembered in its session.
+    history: str | None = None
+    last_output: str | None = None
+
+
+def recall(claimed: Collection[Claimed]) -> dict[UUID, Memory]:
+    """What each of those runs can know."""
+    run_ids = [run.id for run in claimed]
+    kept = RunState.select().where(RunState.run.in_(run_ids))
+    states = {each.run_id: unpacked(each.state) for each in kept}
+    answers = {
+        run.id: run.answers or {}
+        for run in Run.select(Run.id, Run.answers).where(Run.id.in_(run_ids))
+    }
+    remembering = [run.session_id for run in claimed if remembers(run)]
+    sessions = {
+        each.id: unpacked(each.history)
+        for each in Session.select().where(Session.id.in_(remembering))
+    }
+    return {
+        run.id: Memory(
+            kept=states.get(run.id),
+            answers=answers[run.id],
+            history=sessions.get(run.session_id, "") if remembers(run) else None,
+            last_output=_last_output(run),
+        )
+        for run in claimed
+    }
+
+
+def remembers(run: Claimed) -> bool:
+    """Whether its session can have another run: a schedule's own and fresh one cannot."""
+    return run.schedule_id is None or run.session_policy is SessionPolicy.SHARED
+
+
+def _last_output(run: Claimed) -> str | None:
+    if run.schedule_id is None:
+        return None
+    before: Run | None = (
+        Run.select(Run.content)
+        .where(Run.schedule == run.schedule_id, Run.id < run.id, Run.status == COMPLETED)
+        .order_by(Run.id.desc())
+        .limit(1)
+        .get_or_none()
+    )
+    return None if before is None else before.content
+
+
+def keep(held: Lease, state: str) -> None:
+    """Keep *state* for the next attempt, unless the run has been taken from its owner."""
+    db.execute(
+        """
+        INSERT INTO run_state (run_id, attempt, state)
+        SELECT run.id, run.attempt, :state FROM run
+        WHERE run.id = :run_id AND run.attempt = :attempt AND run.finished_at IS NULL
+        ON CONFLICT (run_id) DO UPDATE SET attempt = excluded.attempt, state = excluded.state
+        """,
+        {"run_id": held.run_id.hex, "attempt": held.attempt, "state": packed(state)},
+    )
+
+
+def forget(run_ids: Iterable[UUID]) -> None:
+    """Drop what those runs have kept: they have ended."""
+    RunState.delete().where(RunState.run.in_(list(run_ids))).execute()
+
+
+def forget_ended() -> int:
+    """Drop what ended runs have kept whose owners could not do so; of how many."""
+    ended = Run.select(Run.id).where(Run.finished_at.is_null(False))
+    dropped: int = RunState.delete().where(RunState.run.in_(ended)).execute()
+    return dropped
+
+
+def remember(run: Claimed, history: str, *, now: datetime) -> None:
+    """Have the session of *run* remember *history*; what was said there before is in it."""
+    db.execute(
+        """
+        INSERT INTO session
+          (id, agent_id, schedule_id, history, size, turns, created_at, updated_at)
+        VALUES (:id, :agent_id, :schedule_id, :history, :size, 1, :now, :now)
+        ON CONFLICT (id) DO UPDATE SET history = excluded.history, size = excluded.size,
+          turns = session.turns + 1, updated_at = excluded.updated_at
+        """,
+        {
+            "id": run.session_id.hex,
+            "agent_id": run.agent_id,
+            "schedule_id": run.schedule_id and run.schedule_id.hex,
+            "history": packed(history),
+            "size": len(history),
+            "now": db.stamp(now),
+        },
+    )
+
+
+def packed(text: str) -> bytes:
+    """*text* as it is kept."""
+    return zlib.compress(text.encode())
+
+
+def unpacked(data: bytes | memoryview) -> str:
+    """The text that was kept as *data*."""
+    return zlib.decompress(data).decode()

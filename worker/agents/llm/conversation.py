@@ -1,0 +1,260 @@
+"""One attempt of an `llm` agent: the model asked, its tools called, until it has answered.
+
+This package is the only one that knows pydantic-ai, and is imported in workers alone.
+"""
+
+import json
+from collections.abc import AsyncIterable, Mapping
+from copy import copy
+from decimal import Decimal
+from typing import Any
+from uuid import UUID
+
+from pydantic_ai import (
+    Agent,
+    DeferredToolRequests,
+    DeferredToolResults,
+    ModelRetry,
+    NativeOutput,
+    PromptedOutput,
+    RunContext,
+    StructuredDict,
+    ToolDenied,
+    ToolOutput,
+)
+from pydantic_ai.messages import ModelMessage, ModelMessagesTypeAdapter, ModelResponse
+from pydantic_ai.run import AgentRun
+from pydantic_ai.settings import ModelSettings
+from pydantic_ai.usage import RunUsage, UsageLimits
+
+from shared.attempts import Usage
+from shared.states import ErrorCode
+from worker.agents.llm import failures, json_schemas, mcp, memory, models, network, prices
+from worker.agents.llm.telling import Teller
+from worker.agents.llm.tools import Service
+from worker.agents.output import cap
+from worker.agents.placeholders import Redactor
+from worker.agents.protocol import AgentError, Answer, Ask, Context, Pause, Result
+
+# Of a tool's arguments or an answer that are not as they should be, before the model is given up.
+_RETRIES = 2
+_DENIED = "A person said no to this call. Do not try it again."
+_OUTPUTS = {"tool": ToolOutput, "native": NativeOutput, "prompted": PromptedOutput}
+
+
+async def hold(message: str, config: Mapping[str, Any], context: Context) -> Result | Pause:
+    """Have the model answer *message*. Raises `AgentError`."""
+    conversation = Conversation(config, context)
+    try:
+        return await conversation.hold(message)
+    except Exception as error:
+        raise failures.explained(error, config["model"]) from error
+
+
+class Conversation:
+    """What is said between us, a model and its tools."""
+
+    def __init__(self, config: Mapping[str, Any], context: Context) -> None:
+        self._config = config
+        self._context = context
+        self._used, self._told = RunUsage(), RunUsage()
+        self._cost: Decimal | None = None
+        self._teller = Teller(context.report, Redactor(context.secrets.values()))
+
+    async def hold(self, message: str) -> Result | Pause:
+        """Ask the model until it has answered, or until a person is to be asked."""
+        kept, answered = _loaded(self._context.kept), self._context.answers
+        agent, said = self._agent(), kept or _loaded(self._context.history)
+        if kept:
+            output, said = await self._go_on(agent, None, said, _results(kept, answered))
+        else:
+            output, said = await self._go_on(agent, message, said, None)
+        while isinstance(output, DeferredToolRequests) and self._context.denies:
+            denied = {call.tool_call_id: Answer(approved=False) for call in output.approvals}
+            output, said = await self._go_on(agent, None, said, _results(said, denied))
+        return self._outcome(output, said)
+
+    async def _go_on(
+        self,
+        agent: Agent[None, Any],
+        message: str | None,
+        said: list[ModelMessage],
+        results: DeferredToolResults | None,
+    ) -> tuple[Any, list[ModelMessage]]:
+        """The model's answer, or what a person is to approve; and all that was said by then."""
+        try:
+            async with agent.iter(
+                message,
+                message_history=said or None,
+                deferred_tool_results=results,
+                usage=self._used,
+                usage_limits=self._limits(),
+                run_id=_next_id(self._context.run_id, said),
+                conversation_id=str(self._context.session_id),
+            ) as run:
+                async for node in run:
+                    await self._step(node, run)
+                assert run.result is not None
+                return run.result.output, run.all_messages()
+        finally:
+            self._settle()
+
+    def _agent(self) -> Agent[None, Any]:
+        context, config = self._context, self._config
+        client = network.client(context)
+        agent = Agent[None, Any](
+            models.build(config, context, client),
+            output_type=self._output_type(),
+            instructions=config["instructions"],
+            model_settings=_settings(config),
+            retries=_RETRIES,
+            tools=[Service(tool, context, client).as_tool() for tool in config["tools"]],
+            toolsets=[mcp.toolset(server, context) for server in config["mcpServers"]],
+        )
+        if config["outputSchema"] is not None:
+            agent.output_validator(self._as_asked)
+        return agent
+
+    def _output_type(self) -> Any:
+        schema = self._config["outputSchema"]
+        output = (
+            str if schema is None else _OUTPUTS[self._config["outputMode"]](StructuredDict(schema))
+        )
+        asks = any(
+            each["approval"] for each in (*self._config["tools"], *self._config["mcpServers"])
+        )
+        return [output, DeferredToolRequests] if asks else output
+
+    async def _as_asked(self, context: RunContext[None], output: Any) -> Any:
+        wrong = None if context.partial_output else self._mistakes(output)
+        if wrong:
+            raise ModelRetry(wrong)
+        return output
+
+    def _mistakes(self, output: Any) -> str | None:
+        if isinstance(output, DeferredToolRequests):
+            return None
+        return json_schemas.mistakes(output, self._config["outputSchema"])
+
+    def _limits(self) -> UsageLimits:
+        limits = self._config["limits"]
+        return UsageLimits(
+            request_limit=limits["requests"],
+            tool_calls_limit=limits["toolCalls"],
+            total_tokens_limit=limits["totalTokens"],
+        )
+
+    async def _step(self, node: Any, run: AgentRun[None, Any]) -> None:
+        events: AsyncIterable[Any]
+        if Agent.is_model_request_node(node):
+            self._keep([*run.all_messages(), node.request])
+            self._teller.asked(self._used.requests + 1)
+            async with node.stream(run.ctx) as events:
+                await self._teller.tell(events)
+        elif Agent.is_call_tools_node(node):
+            self._keep(run.all_messages())
+            used = self._settle()
+            # Where we go on from a person's answers, it had answered before.
+            if used.requests:
+                self._teller.answered(node.model_response, used)
+                self._check_cost()
+            async with node.stream(run.ctx) as events:
+                await self._teller.tell(events)
+
+    def _settle(self) -> Usage:
+        """Report what was used up since the last time."""
+        used = prices.usage(self._told, self._used, self._config["price"])
+        self._told = copy(self._used)
+        if used.requests or used.tool_calls:
+            self._context.use(used)
+        if used.cost_usd is not None:
+            self._cost = (self._cost or 0) + used.cost_usd
+        return used
+
+    def _check_cost(self) -> None:
+        limit = self._config["limits"]["costUsd"]
+        if limit is None:
+            return
+        if self._cost is None:
+            raise AgentError(
+                f"limits.costUsd cannot be kept: nobody knows the price of {self._config['model']}."
+                " Give its `price`.",
+                code=ErrorCode.REJECTED,
+            )
+        if self._cost > limit:
+            raise AgentError(
+                f"The attempt has cost {self._cost:f} USD, more than its limit of {limit:f}.",
+                code=ErrorCode.LIMIT_EXCEEDED,
+            )
+
+    def _keep(self, messages: list[ModelMessage]) -> bool:
+        return self._context.keep(_dumped(messages))
+
+    def _outcome(self, output: Any, messages: list[ModelMessage]) -> Result | Pause:
+        if isinstance(output, DeferredToolRequests):
+            return self._pause(output, messages)
+        answer = _last_answer(messages)
+        if answer.finish_reason is None:
+            raise AgentError(f"{self._config['model']}: its answer broke off.", retryable=True)
+        content = output if isinstance(output, str) else json.dumps(output, ensure_ascii=False)
+        remembers = self._context.history is not None
+        return Result(
+            content=cap(content, self._context.output_limit),
+            model=answer.model_name,
+            metadata={"finishReason": answer.finish_reason},
+            history=memory.shortened(messages) if remembers else None,
+        )
+
+    def _pause(self, asked: DeferredToolRequests, messages: list[ModelMessage]) -> Pause:
+        if not self._keep(messages):
+            raise AgentError(
+                "The conversation is too long to be kept while a person is asked.",
+                code=ErrorCode.OUTPUT_TOO_LARGE,
+            )
+        return Pause(
+            asks=[
+                Ask(id=call.tool_call_id, tool=call.tool_name, arguments=call.args_as_dict())
+                for call in asked.approvals
+            ]
+        )
+
+
+def _settings(config: Mapping[str, Any]) -> ModelSettings:
+    settings = ModelSettings()
+    if config["temperature"] is not None:
+        settings["temperature"] = config["temperature"]
+    if config["maxTokens"] is not None:
+        settings["max_tokens"] = config["maxTokens"]
+    return settings
+
+
+def _results(said: list[ModelMessage], answers: Mapping[str, Answer]) -> DeferredToolResults | None:
+    """*answers* to the calls that were left open, if that is where we go on."""
+    if not isinstance(said[-1], ModelResponse):
+        return None
+    open_calls = [call.tool_call_id for call in said[-1].tool_calls if call.tool_call_id in answers]
+    if not open_calls:
+        return None
+    return DeferredToolResults(approvals={id: _decision(answers[id]) for id in open_calls})
+
+
+def _next_id(run_id: UUID, said: list[ModelMessage]) -> str:
+    """An id for what is to be said: of the run, and new."""
+    parts = {each.run_id for each in said if each.run_id and each.run_id.startswith(str(run_id))}
+    return f"{run_id}.{len(parts) + 1}"
+
+
+def _decision(answer: Answer) -> bool | ToolDenied:
+    return True if answer.approved else ToolDenied(answer.says or _DENIED)
+
+
+def _last_answer(messages: list[ModelMessage]) -> ModelResponse:
+    return [each for each in messages if isinstance(each, ModelResponse)][-1]
+
+
+def _loaded(said: str | None) -> list[ModelMessage]:
+    return ModelMessagesTypeAdapter.validate_json(said) if said else []
+
+
+def _dumped(messages: list[ModelMessage]) -> str:
+    return ModelMessagesTypeAdapter.dump_json(messages).decode()

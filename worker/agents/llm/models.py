@@ -1,0 +1,87 @@
+"""The models that there are, as the SDKs of their providers reach them."""
+
+from collections.abc import Mapping
+from functools import lru_cache
+from typing import Any
+
+import httpx2
+from anthropic import AsyncAnthropic
+from openai import AsyncOpenAI
+from pydantic_ai.models import Model
+from pydantic_ai.models.anthropic import AnthropicModel
+from pydantic_ai.models.ollama import OllamaModel
+from pydantic_ai.models.openai import OpenAIChatModel, OpenAIResponsesModel
+from pydantic_ai.providers.anthropic import AnthropicProvider
+from pydantic_ai.providers.ollama import OllamaProvider
+from pydantic_ai.providers.openai import OpenAIProvider
+
+from shared.states import ErrorCode
+from worker.agents.llm.schema import PROVIDERS
+from worker.agents.placeholders import expand
+from worker.agents.protocol import AgentError, Context
+
+# Named, or the SDKs would take others from the environment of the worker.
+_OPENAI, _ANTHROPIC = "https://api.openai.com/v1", "https://api.anthropic.com"
+# Of one request, before it counts as failed: a long conversation is not to be lost to a hiccup.
+_RETRIES = 2
+# What some servers that want no key want to be given.
+_NO_KEY = "none"
+
+
+def build(config: Mapping[str, Any], context: Context, client: httpx2.AsyncClient) -> Model:
+    """The model of *config*, asked through *client*. Raises `AgentError` if that cannot be."""
+    key = _key(config, context)
+    return _model(config["model"], config["baseUrl"], key, client)
+
+
+def _key(config: Mapping[str, Any], context: Context) -> str:
+    if config["apiKey"] is not None:
+        return expand(config["apiKey"], context.secrets)
+    if config["baseUrl"] is not None:
+        # Who says where a provider is does not get the key that is meant for the real one.
+        return _NO_KEY
+    name = PROVIDERS[config["model"].partition(":")[0]]
+    if name is None or name not in context.secrets:
+        raise AgentError(
+            f"This worker has no secret {name}: set AGENT_MANAGER_SECRET_{name}, or name another"
+            " as `apiKey`.",
+            code=ErrorCode.REJECTED,
+        )
+    return context.secrets[name]
+
+
+@lru_cache(maxsize=256)
+def _model(name: str, base_url: str | None, key: str, client: httpx2.AsyncClient) -> Model:
+    provider, _, model = name.partition(":")
+    match provider:
+        case "anthropic":
+            anthropic = AsyncAnthropic(
+                api_key=key,
+                base_url=base_url or _ANTHROPIC,
+                http_client=client,
+                max_retries=_RETRIES,
+                timeout=client.timeout,
+            )
+            return AnthropicModel(model, provider=AnthropicProvider(anthropic_client=anthropic))
+        case "google":
+            return _google(model, base_url, key, client)
+    openai = AsyncOpenAI(
+        api_key=key,
+        base_url=base_url or _OPENAI,
+        http_client=client,
+        max_retries=_RETRIES,
+        timeout=client.timeout,
+    )
+    if provider == "ollama":
+        return OllamaModel(model, provider=OllamaProvider(openai_client=openai))
+    asked = OpenAIChatModel if provider == "openai-chat" else OpenAIResponsesModel
+    return asked(model, provider=OpenAIProvider(openai_client=openai))
+
+
+def _google(model: str, base_url: str | None, key: str, client: httpx2.AsyncClient) -> Model:
+    from pydantic_ai.models.google import GoogleModel
+    from pydantic_ai.providers.google import GoogleProvider
+
+    return GoogleModel(
+        model, provider=GoogleProvider(api_key=key, base_url=base_url, http_client=client)
+    )

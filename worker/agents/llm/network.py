@@ -1,0 +1,129 @@
+"""The HTTP client of all models and tools: to addresses that were checked, within bounds."""
+
+import asyncio
+import ipaddress
+import socket
+from collections.abc import AsyncIterator
+from functools import cache
+from typing import Any
+
+import httpx2
+
+from worker.agents.addresses import is_public
+from worker.agents.protocol import Context
+
+_CONNECT_SECONDS = 10.0
+_MOST_CONNECTIONS = 1000
+_KEPT_ALIVE = 100
+# Of the output's limit: JSON and its framing take more bytes than what is in it.
+_MOST_READ = 8
+
+
+class Refused(httpx2.TransportError):
+    """An address that may not be reached, or an answer that is not read to its end."""
+
+
+def client(context: Context) -> httpx2.AsyncClient:
+    """The client that all runs of this process share.
+
+    How long an answer may take is the run's affair.
+    """
+    return _shared(context.allow_private_addresses, _MOST_READ * context.output_limit)
+
+
+def make_client(context: Context, **options: Any) -> httpx2.AsyncClient:
+    """A client of its own, with those *options* of `httpx2.AsyncClient`."""
+    return _made(context.allow_private_addresses, _MOST_READ * context.output_limit, **options)
+
+
+@cache
+def _shared(allow_private: bool, most: int) -> httpx2.AsyncClient:
+    return _made(allow_private, most, timeout=httpx2.Timeout(None, connect=_CONNECT_SECONDS))
+
+
+def _made(allow_private: bool, most: int, **options: Any) -> httpx2.AsyncClient:
+    return httpx2.AsyncClient(
+        **options,
+        transport=GuardedTransport(allow_private=allow_private, most=most),
+        # Where that led, nobody would have checked.
+        follow_redirects=False,
+        trust_env=False,
+    )
+
+
+class GuardedTransport(httpx2.AsyncBaseTransport):
+    """Checks where a name leads, and connects to what was checked (after `addresses.resolve`)."""
+
+    def __init__(self, *, allow_private: bool, most: int) -> None:
+        self._allow_private = allow_private
+        self._most = most
+        limits = httpx2.Limits(
+            max_connections=_MOST_CONNECTIONS, max_keepalive_connections=_KEPT_ALIVE
+        )
+        self._inner = httpx2.AsyncHTTPTransport(limits=limits)
+
+    async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
+        """Send *request*. Raises `Refused`, or another `httpx2.TransportError`."""
+        host = request.url.host
+        addresses = await self._checked(host, request.url.port or 443)
+        # What is packed could become a thousand times as much.
+        request.headers["Accept-Encoding"] = "identity"
+        request.headers.setdefault("Host", request.url.netloc.decode())
+        request.extensions = {**request.extensions, "sni_hostname": host}
+        response = await self._answered(request, addresses)
+        encoding = response.headers.get("Content-Encoding", "identity").lower()
+        if encoding != "identity":
+            await response.aclose()
+            raise Refused(f"{host} answered in {encoding}, which it was not asked for.")
+        assert isinstance(response.stream, httpx2.AsyncByteStream)
+        response.stream = _Bounded(response.stream, self._most, host)
+        return response
+
+    async def aclose(self) -> None:
+        """Close all connections."""
+        await self._inner.aclose()
+
+    async def _answered(self, request: httpx2.Request, addresses: list[str]) -> httpx2.Response:
+        """What the first of *addresses* answers to which there is a connection."""
+        *others, last = addresses
+        for address in others:
+            request.url = request.url.copy_with(host=address)
+            try:
+                return await self._inner.handle_async_request(request)
+            except httpx2.ConnectError:
+                continue
+        request.url = request.url.copy_with(host=last)
+        return await self._inner.handle_async_request(request)
+
+    async def _checked(self, host: str, port: int) -> list[str]:
+        """Where *host* leads. Raises `Refused` if any of it is out of bounds."""
+        loop = asyncio.get_running_loop()
+        try:
+            found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        except (OSError, UnicodeError) as error:
+            reason = getattr(error, "strerror", None) or "it is no name"
+            raise httpx2.ConnectError(f"{host} could not be resolved: {reason}.") from None
+        addresses = [str(at[0]) for *_, at in found]
+        for address in addresses:
+            if not self._allow_private and not is_public(ipaddress.ip_address(address)):
+                raise Refused(
+                    f"{host} leads to {address}, which is not on the public internet;"
+                    " the worker's settings do not allow that."
+                )
+        return addresses
+
+
+class _Bounded(httpx2.AsyncByteStream):
+    def __init__(self, inner: httpx2.AsyncByteStream, most: int, host: str) -> None:
+        self._inner, self._most, self._host = inner, most, host
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        arrived = 0
+        async for chunk in self._inner:
+            arrived += len(chunk)
+            if arrived > self._most:
+                raise Refused(f"{self._host} answered with more than {self._most:,} bytes.")
+            yield chunk
+
+    async def aclose(self) -> None:
+        await self._inner.aclose()

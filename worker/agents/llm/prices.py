@@ -1,0 +1,45 @@
+"""What a model's answers cost: as its agent says, or as the list prices are known."""
+
+from collections.abc import Mapping
+from decimal import Decimal
+from typing import Any
+
+from pydantic_ai.usage import RunUsage
+
+from shared.attempts import Usage
+
+_MILLION = 1_000_000
+
+
+def usage(before: RunUsage, after: RunUsage, price: Mapping[str, Any] | None) -> Usage:
+    """What was used up from *before* to *after*; what the provider did not say is unknown."""
+    used = after - before
+    if used.unmeasured_requests:
+        return Usage(requests=used.requests, tool_calls=used.tool_calls)
+    return Usage(
+        input_tokens=used.input_tokens,
+        output_tokens=used.output_tokens,
+        cache_read_tokens=used.cache_read_tokens,
+        cache_write_tokens=used.cache_write_tokens,
+        reasoning_tokens=used.output_reasoning_tokens,
+        requests=used.requests,
+        tool_calls=used.tool_calls,
+        cost_usd=_cost(before, after) if price is None else _at(price, used),
+    )
+
+
+def _cost(before: RunUsage, after: RunUsage) -> Decimal | None:
+    return None if after.cost is None else after.cost - (before.cost or 0)
+
+
+def _at(price: Mapping[str, Any], used: RunUsage) -> Decimal:
+    plain: Decimal = price["inputPerMillion"]
+    read, write = price["cacheReadPerMillion"], price["cacheWritePerMillion"]
+    fresh = used.input_tokens - used.cache_read_tokens - used.cache_write_tokens
+    in_millions: Decimal = (
+        fresh * plain
+        + used.cache_read_tokens * (plain if read is None else read)
+        + used.cache_write_tokens * (plain if write is None else write)
+        + used.output_tokens * price["outputPerMillion"]
+    )
+    return in_millions / _MILLION

@@ -1,0 +1,117 @@
+"""Services as tools of a model: asked with the arguments that it chose."""
+
+import json
+from collections.abc import Mapping
+from hashlib import sha256
+from http import HTTPStatus
+from typing import Any
+from urllib.parse import quote, urlsplit
+
+import httpx2
+from pydantic_ai import ModelRetry, RunContext, Tool, ToolFailed
+
+from shared.states import ErrorCode
+from worker.agents.http_schema import HEADER_VALUE
+from worker.agents.llm import json_schemas
+from worker.agents.llm.tools_schema import ARGUMENT
+from worker.agents.output import cap
+from worker.agents.placeholders import Redactor, expand
+from worker.agents.protocol import AgentError, Context
+
+#: So much of an answer a model is told.
+MOST_TOLD = 64 * 1024
+_EXCERPT = 500
+
+
+class Service:
+    """A tool that asks a service."""
+
+    def __init__(
+        self, tool: Mapping[str, Any], context: Context, client: httpx2.AsyncClient
+    ) -> None:
+        self._tool = tool
+        self._run_id = context.run_id
+        self._client = client
+        self._headers = _filled_in(tool, context.secrets)
+        self._redactor = Redactor(context.secrets.values())
+
+    def as_tool(self) -> Tool[None]:
+        """The tool as a model is offered it."""
+        tool: Tool[None] = Tool.from_schema(
+            self._call,
+            name=self._tool["name"],
+            description=self._tool["description"],
+            json_schema=self._tool["parameters"],
+            takes_ctx=True,
+            args_validator=self._check,
+        )
+        tool.requires_approval = self._tool["approval"]
+        return tool
+
+    async def _check(self, context: RunContext[None], **arguments: Any) -> None:
+        wrong = json_schemas.mistakes(arguments, self._tool["parameters"])
+        if wrong:
+            raise ModelRetry(wrong)
+
+    async def _call(self, context: RunContext[None], **arguments: Any) -> str:
+        request = self._request(arguments, _once(self._run_id, context.tool_call_id))
+        origin = f"{request.url.scheme}://{request.url.netloc.decode()}"
+        try:
+            answer = await self._client.send(request)
+        except httpx2.TimeoutException:
+            seconds = self._tool["timeoutSeconds"]
+            raise ToolFailed(f"{origin} did not answer within {seconds} seconds.") from None
+        except httpx2.TransportError as error:
+            says = str(error) or type(error).__name__
+            raise ToolFailed(f"{origin} could not be asked: {says}") from None
+        text = self._redactor.text(answer.text)
+        if not answer.is_success:
+            excerpt = " ".join(text[:_EXCERPT].split())
+            raise ToolFailed(f"{origin} answered {answer.status_code} {_phrase(answer)}: {excerpt}")
+        return cap(text, MOST_TOLD)
+
+    def _request(self, arguments: dict[str, Any], once: str) -> httpx2.Request:
+        """The request with *arguments*: some in the URL, the others behind it or in the body."""
+        in_url = set(ARGUMENT.findall(self._tool["url"]))
+        url = ARGUMENT.sub(lambda found: _quoted(arguments.get(found[1])), self._tool["url"])
+        others = {name: value for name, value in arguments.items() if name not in in_url}
+        headers = {"user-agent": "agent-manager", **self._headers, "idempotency-key": once}
+        method, timeout = self._tool["method"], self._tool["timeoutSeconds"]
+        if method in ("GET", "DELETE"):
+            asked = "&".join(f"{quote(name, safe='')}={_quoted(others[name])}" for name in others)
+            if asked:
+                url += ("&" if urlsplit(url).query else "?") + asked
+            return self._client.build_request(method, url, headers=headers, timeout=timeout)
+        return self._client.build_request(
+            method, url, json=others, headers=headers, timeout=timeout
+        )
+
+
+def _quoted(value: Any) -> str:
+    text = value if isinstance(value, str) else json.dumps(value)
+    # Neither one dot nor two are to lead out of the folder that was meant.
+    return text.replace(".", "%2E") if text in (".", "..") else quote(text, safe="")
+
+
+def _once(run_id: object, call_id: str | None) -> str:
+    """What tells a service that it was asked the same before; of the ids of models nobody knows."""
+    return sha256(f"{run_id}:{call_id}".encode()).hexdigest()[:32]
+
+
+def _filled_in(tool: Mapping[str, Any], secrets: Mapping[str, str]) -> dict[str, str]:
+    headers = {name.lower(): expand(value, secrets) for name, value in tool["headers"].items()}
+    for name, value in headers.items():
+        if not HEADER_VALUE.fullmatch(value):
+            raise AgentError(
+                f"The secret in the header {name} of the tool {tool['name']} is not one line of"
+                " Latin text.",
+                code=ErrorCode.REJECTED,
+            )
+    return headers
+
+
+def _phrase(answer: httpx2.Response) -> str:
+    try:
+        return HTTPStatus(answer.status_code).phrase
+    except ValueError:
+        return "something unheard of"
