@@ -7,10 +7,10 @@ from datetime import timedelta
 from decimal import Decimal
 
 import pytest
+from fake_models import FakeModels, Said, last, text_of
 
 from shared.attempts import NOTHING
 from shared.states import ErrorCode
-from fake_models import FakeModels, Said, last, text_of
 from worker.agents.llm.agent import LlmAgent
 from worker.agents.protocol import AgentError, Answer, Pause, Stopped
 from worker.agents.stop import StopReason

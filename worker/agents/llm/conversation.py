@@ -194,7 +194,7 @@ class Conversation:
         if isinstance(output, DeferredToolRequests):
             return self._pause(output, messages)
         answer = _last_answer(messages)
-        if answer.finish_reason is None:
+        if _broke_off(answer):
             raise AgentError(f"{self._config['model']}: its answer broke off.", retryable=True)
         content = output if isinstance(output, str) else json.dumps(output, ensure_ascii=False)
         remembers = self._context.history is not None
@@ -250,6 +250,12 @@ def _decision(answer: Answer) -> bool | ToolDenied:
 
 def _last_answer(messages: list[ModelMessage]) -> ModelResponse:
     return [each for each in messages if isinstance(each, ModelResponse)][-1]
+
+
+def _broke_off(answer: ModelResponse) -> bool:
+    """Whether it ended without what every provider sends at its end: why, and what was used up."""
+    said_why = "finish_reason" in (answer.provider_details or {})
+    return not said_why and answer.usage.unmeasured_requests > 0
 
 
 def _loaded(said: str | None) -> list[ModelMessage]:
