@@ -9,6 +9,7 @@ from api import (
     compute_profiles,
     docs,
     health,
+    live_batches,
     metrics,
     openapi,
     problems,
@@ -48,7 +49,7 @@ def create_app(settings: Settings | None = None) -> Flask:
         client,
         Dispatcher(client, window=settings.dispatch_window, resend_after=settings.resend_after),
         long_requests,
-        Watch(long_requests),
+        Watch("batches", live_batches.look, long_requests),
     )
     api = openapi.make_api(app)
     problems.register(app)

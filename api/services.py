@@ -2,7 +2,7 @@
 
 import logging
 from dataclasses import dataclass, field
-from typing import cast
+from typing import Any, cast
 from uuid import UUID
 
 from flask import current_app
@@ -35,11 +35,15 @@ class Services:
     redis: Redis
     dispatcher: Dispatcher
     long_requests: LongRequests
-    live: Watch
+    live_batches: Watch[dict[str, Any]]
     clock: ReferenceClock = field(default_factory=lambda: ReferenceClock(lambda: clock.now()))
     bookkeeper: Bookkeeper = field(default_factory=Bookkeeper)
     # Over when a request could be served again.
     database_trouble: Trouble = field(default_factory=lambda: Trouble(logger, "reach the database"))
+
+    def end_watching(self) -> None:
+        """Have all who watch something go. Safe to be called by a signal handler."""
+        self.live_batches.close()
 
     def dispatch(self, run_id: UUID) -> None:
         """Send a run that was just committed. What fails here is left to the scheduler."""
