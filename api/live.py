@@ -38,7 +38,7 @@ class Watcher(Generic[State]):
         self._told = threading.Condition()
 
     def tell(self, state: State | None) -> None:
-        """Have *state* told, if it is another one; who is slow hears of the latest only."""
+        """Have *state* heard, if it is another one; who is slow hears of the latest only."""
         with self._told:
             self.latest = state
             self._looks += 1

@@ -1,6 +1,5 @@
 """Batches as they go: all there is to know of one, whenever that has changed."""
 
-import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 from uuid import UUID
@@ -9,6 +8,7 @@ from flask import Response
 
 from api import live
 from api.live import ENDED, Watcher
+from api.rendering import encode
 from api.services import services
 from shared import clock
 from shared.batches import view
@@ -31,10 +31,9 @@ def response(batch: Batch) -> Response:
 def _texts(watcher: Watcher[Batch]) -> Iterator[str]:
     number, batch = 1, watcher.latest
     while batch is not None:
-        data = json.dumps(batch, ensure_ascii=False, separators=(",", ":"))
         if batch["finishedAt"]:
-            yield live.event(ENDED, data, id=ENDED)
+            yield live.event(ENDED, encode(batch), id=ENDED)
             return
-        yield live.event("progress", data, id=str(number))
+        yield live.event("progress", encode(batch), id=str(number))
         number += 1
         batch = yield from watcher.hear(batch)

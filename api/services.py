@@ -13,6 +13,7 @@ from api.live import Watch
 from api.long_requests import LongRequests
 from shared import clock, db, failpoints
 from shared.dispatch import Dispatcher
+from shared.history import RunState
 from shared.log import Trouble
 from shared.reference import ReferenceClock
 from shared.settings import Settings
@@ -36,6 +37,7 @@ class Services:
     dispatcher: Dispatcher
     long_requests: LongRequests
     live_batches: Watch[dict[str, Any]]
+    live_runs: Watch[RunState]
     clock: ReferenceClock = field(default_factory=lambda: ReferenceClock(lambda: clock.now()))
     bookkeeper: Bookkeeper = field(default_factory=Bookkeeper)
     # Over when a request could be served again.
@@ -44,6 +46,7 @@ class Services:
     def end_watching(self) -> None:
         """Have all who watch something go. Safe to be called by a signal handler."""
         self.live_batches.close()
+        self.live_runs.close()
 
     def dispatch(self, run_id: UUID) -> None:
         """Send a run that was just committed. What fails here is left to the scheduler."""
