@@ -9,6 +9,7 @@ from api import (
     compute_profiles,
     docs,
     health,
+    live_batches,
     metrics,
     openapi,
     problems,
@@ -21,7 +22,7 @@ from api import (
 from api.live import Watch
 from api.long_requests import LongRequests
 from api.services import Services
-from shared import db, log, messages
+from shared import db, history, log, messages
 from shared.dispatch import Dispatcher
 from shared.settings import Settings, load
 from shared.tokens import Doorkeeper
@@ -48,7 +49,8 @@ def create_app(settings: Settings | None = None) -> Flask:
         client,
         Dispatcher(client, window=settings.dispatch_window, resend_after=settings.resend_after),
         long_requests,
-        Watch(long_requests),
+        Watch("batches", live_batches.look, long_requests),
+        Watch("runs", history.states, long_requests),
     )
     api = openapi.make_api(app)
     problems.register(app)

@@ -7,7 +7,7 @@ from uuid import UUID
 from flask import Response, request
 from flask.views import MethodView
 
-from api import access, examples, live, reading, results, submitting, uploads, work
+from api import access, examples, live, live_batches, reading, results, submitting, uploads, work
 from api.blueprint import Blueprint
 from api.rendering import answer
 from api.results import ITEM
@@ -21,7 +21,6 @@ from api.schemas.batches import (
 )
 from api.schemas.orders import NewBatchSchema, ResumedSchema, UploadFormSchema
 from api.schemas.pages import page_of
-from api.services import services
 from shared import agents, audit, db
 from shared.batches import items, moves, view
 from shared.batches.submission import Item
@@ -123,7 +122,7 @@ class Results(MethodView):
 class Events(MethodView):
     """A batch as it goes."""
 
-    @blp.streams("text/event-stream")
+    @blp.streams(live.MEDIA_TYPE)
     @blp.answers(204)
     @blp.header("Last-Event-ID", "The last event that was heard.", example=live.ENDED)
     def get(self, batch_id: UUID) -> Response:
@@ -133,10 +132,7 @@ class Events(MethodView):
         when it has. Each has all there is to know, so nothing is lost by coming back later; who
         has heard the last one is answered with 204.
         """
-        batch = view.get(batch_id, now=work.now())
-        if batch["finishedAt"] and request.headers.get("Last-Event-ID") == live.ENDED:
-            return Response(status=204)
-        return services().live.events(batch_id, batch)
+        return live_batches.response(view.get(batch_id, now=work.now()))
 
 
 @blp.route("/<uuid:batch_id>/cancel")

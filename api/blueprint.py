@@ -107,15 +107,13 @@ class Blueprint(SmorestBlueprint):  # type: ignore[misc]
         """Document a header that the view takes."""
         schema = {"type": "string", "example": example}
         parameter = {"in": "header", "name": name, "description": says, "schema": schema}
-        documents: Callable[[View], View] = self.doc(parameters=[parameter])
-        return documents
+        return lambda view: _documented(view, parameter)
 
     def streams(self, *media_types: str) -> Callable[[View], View]:
         """Document that the view answers with text of one of *media_types*."""
-        content = {each: {"schema": {"type": "string"}} for each in media_types}
-        described = {"description": HTTPStatus.OK.phrase, "content": content}
-        documents: Callable[[View], View] = self.doc(responses={"200": described})
-        return documents
+        described = {"description": HTTPStatus.OK.phrase, "schema": {"type": "string"}}
+        answers = [described | {"content_type": each} for each in media_types]
+        return lambda view: _answered(view, HTTPStatus.OK.value, answers)
 
     def answers(
         self, status: int, schema: type[Schema] | None = None, *, example: Any = None
@@ -125,20 +123,20 @@ class Blueprint(SmorestBlueprint):  # type: ignore[misc]
         answer = described | ({"schema": schema} if schema else {})
         if example is not None:
             answer["example"] = example
-
-        def decorate(view: View) -> View:
-            documentation = deepcopy(getattr(view, "_apidoc", {}))
-            responses = documentation.setdefault("response", {}).setdefault("responses", {})
-            responses.setdefault(status, []).append(answer | {"content_type": None})
-            documentation.setdefault("success_status_codes", []).append(status)
-            view._apidoc = documentation  # type: ignore[attr-defined]
-            return view
-
-        return decorate
+        return lambda view: _answered(view, status, [answer | {"content_type": None}])
 
 
 def _documented(view: View, parameter: dict[str, Any]) -> View:
     documentation = deepcopy(getattr(view, "_apidoc", {}))
     documentation.setdefault("arguments", {}).setdefault("parameters", []).append(parameter)
+    view._apidoc = documentation  # type: ignore[attr-defined]
+    return view
+
+
+def _answered(view: View, status: int, answers: list[dict[str, Any]]) -> View:
+    documentation = deepcopy(getattr(view, "_apidoc", {}))
+    responses = documentation.setdefault("response", {}).setdefault("responses", {})
+    responses.setdefault(status, []).extend(answers)
+    documentation.setdefault("success_status_codes", []).append(status)
     view._apidoc = documentation  # type: ignore[attr-defined]
     return view

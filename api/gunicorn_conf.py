@@ -57,7 +57,7 @@ def post_worker_init(worker: Any) -> None:
     }
 
     def end(number: int, frame: FrameType | None) -> None:
-        services.live.close()
+        services.end_watching()
         ends = before[signal.Signals(number)]
         if callable(ends):
             ends(number, frame)

@@ -1,100 +1,119 @@
-"""Batches as they go: one thread looks at those that are watched, and tells all who watch.
+"""What goes on, told to whoever watches: one thread looks at all that is watched, and tells all.
 
 Whoever watches holds a thread of the server, and no connection to the database.
 """
 
-import json
 import logging
-import queue
 import threading
-from collections.abc import Generator, Iterator
-from contextlib import suppress
-from typing import Any
+from collections.abc import Callable, Generator, Iterator, Mapping
+from typing import Generic, TypeVar
 from uuid import UUID
 
-from flask import Response
+from flask import Response, request
 from werkzeug.exceptions import ServiceUnavailable
 
 from api.long_requests import LongRequests
-from shared import clock, db
-from shared.batches import view
+from shared import db
 from shared.log import Trouble
 
 logger = logging.getLogger(__name__)
 
-#: What the last event of a batch is called: who has heard that need not come again.
+#: What the last event of a stream is called: who has heard that need not come again.
 ENDED = "ended"
+MEDIA_TYPE = "text/event-stream"
 
 _LOOK_EVERY_SECONDS = 1.0
 _SIGN_OF_LIFE_SECONDS = 15.0
 
+#: How what is watched is doing, as a look sees it.
+State = TypeVar("State")
 
-class Watcher:
-    """Somebody who watches a batch, and what is to be told next; None: there is no more to come."""
 
-    def __init__(self, seen: dict[str, Any]) -> None:
-        self._seen: dict[str, Any] | None = seen
-        self._told: queue.SimpleQueue[dict[str, Any] | None] = queue.SimpleQueue()
+class Watcher(Generic[State]):
+    """Somebody who watches, and how by the latest look it is; None: there is no more to come."""
 
-    def tell(self, state: dict[str, Any] | None) -> None:
-        """Have *state* told, if it is another one; who is slow hears of the latest only."""
-        if state == self._seen:
-            return
-        self._seen = state
-        with suppress(queue.Empty):
-            self._told.get_nowait()
-        self._told.put(state)
+    def __init__(self, first: State) -> None:
+        self.latest: State | None = first
+        self._looks = 0
+        self._told = threading.Condition()
 
-    def hear(self) -> Generator[str, None, dict[str, Any] | None]:
-        """What is told next; meanwhile signs of life, by which a lost connection is noticed."""
+    def tell(self, state: State | None) -> None:
+        """Have *state* heard, if it is another one; who is slow hears of the latest only."""
+        with self._told:
+            self.latest = state
+            self._looks += 1
+            self._told.notify()
+
+    def hear(self, known: State) -> Generator[str, None, State | None]:
+        """The latest, once it is not what is *known*; meanwhile signs of life."""
+        yield from self._wait(lambda: self.latest != known)
+        return self.latest
+
+    def hear_again(self) -> Generator[str, None, State | None]:
+        """The latest, once there was another look; meanwhile signs of life."""
+        looks = self._looks
+        yield from self._wait(lambda: self._looks != looks)
+        return self.latest
+
+    def _wait(self, heard: Callable[[], bool]) -> Iterator[str]:
+        """Wait until it is *heard*. It is by a sign of life that a lost connection is noticed."""
         while True:
-            try:
-                return self._told.get(timeout=_SIGN_OF_LIFE_SECONDS)
-            except queue.Empty:
-                yield ": still here\n\n"
+            with self._told:
+                if self._told.wait_for(heard, _SIGN_OF_LIFE_SECONDS):
+                    return
+            yield ": still here\n\n"
 
 
-class Watch:
-    """Tells whoever asks how batches go. Its thread runs while somebody does."""
+class Watch(Generic[State]):
+    """Tells whoever asks how things of one kind go. Its thread runs while somebody does.
 
-    def __init__(self, long_requests: LongRequests) -> None:
+    *look* gives the states of those that still are, of some ids.
+    """
+
+    def __init__(
+        self,
+        kind: str,
+        look: Callable[[set[UUID]], Mapping[UUID, State]],
+        long_requests: LongRequests,
+    ) -> None:
+        self._look = look
         self._long_requests = long_requests
         self._changed = threading.Condition()
-        self._watchers: dict[Watcher, UUID] = {}
+        self._watchers: dict[Watcher[State], UUID] = {}
         self._thread: threading.Thread | None = None
         self._closing = False
-        self._trouble = Trouble(logger, "look at the batches that are watched")
+        self._trouble = Trouble(logger, f"look at the {kind} that are watched")
 
     def close(self) -> None:
         """Have all who watch go. Safe to be called by a signal handler: it only sets a flag."""
         self._closing = True
 
-    def events(self, batch_id: UUID, first: dict[str, Any]) -> Response:
-        """The response that tells how a batch goes, which by now is *first*, until it has ended.
+    def response(
+        self, id: UUID, first: State, texts: Callable[[Watcher[State]], Iterator[str]]
+    ) -> Response:
+        """The response that is the *texts* for a watcher of *id*, whose state by now is *first*.
 
         Raises `ServiceUnavailable` if too many watch.
         """
         watcher = Watcher(first)
-        self._enter(batch_id, watcher)
+        self._enter(id, watcher)
         headers = {"X-Accel-Buffering": "no", "Cache-Control": "no-store"}
-        response = Response(
-            _texts(watcher, first), headers=headers, content_type="text/event-stream"
-        )
+        response = Response(texts(watcher), headers=headers, content_type=MEDIA_TYPE)
         # Whatever becomes of it, even if nobody ever reads it.
         response.call_on_close(lambda: self._leave(watcher))
         return response
 
-    def _enter(self, batch_id: UUID, watcher: Watcher) -> None:
+    def _enter(self, id: UUID, watcher: Watcher[State]) -> None:
         with self._changed:
             if self._closing:
                 raise ServiceUnavailable("This process is about to end; try again.", retry_after=1)
             self._long_requests.enter()
-            self._watchers[watcher] = batch_id
+            self._watchers[watcher] = id
             if self._thread is None:
                 self._thread = threading.Thread(target=self._run, name="live", daemon=True)
                 self._thread.start()
 
-    def _leave(self, watcher: Watcher) -> None:
+    def _leave(self, watcher: Watcher[State]) -> None:
         with self._changed:
             if self._watchers.pop(watcher, None) is not None:
                 self._long_requests.leave()
@@ -107,36 +126,35 @@ class Watch:
                     return
                 watched = set(self._watchers.values())
                 self._changed.wait(_LOOK_EVERY_SECONDS)
-            states = {} if self._closing else self._look(watched)
+            states = None if self._closing else self._states(watched)
             with self._changed:
-                for watcher, batch_id in self._watchers.items():
-                    if self._closing or batch_id in states:
-                        watcher.tell(states.get(batch_id))
+                for watcher, id in self._watchers.items():
+                    if self._closing:
+                        watcher.tell(None)
+                    elif states is not None and id in watched:
+                        watcher.tell(states.get(id))
 
-    def _look(self, watched: set[UUID]) -> dict[UUID, dict[str, Any]]:
+    def _states(self, watched: set[UUID]) -> Mapping[UUID, State] | None:
         try:
             with db.connection():
-                states = view.several(watched, now=clock.now())
+                states = self._look(watched)
         except Exception as error:
             # Whatever it is: without this thread nobody would be told anything any more.
             self._trouble.begins(error)
-            return {}
+            return None
         self._trouble.ends()
         return states
 
 
-def _texts(watcher: Watcher, first: dict[str, Any]) -> Iterator[str]:
-    number, state = 1, first
-    while not state["finishedAt"]:
-        yield _event("progress", str(number), state)
-        number += 1
-        heard = yield from watcher.hear()
-        if heard is None:
-            return
-        state = heard
-    yield _event(ENDED, ENDED, state)
+def last_heard() -> str | None:
+    """The id of the last event that the client has heard, if it says so."""
+    return request.headers.get("Last-Event-ID")
 
 
-def _event(name: str, id: str, state: dict[str, Any]) -> str:
-    data = json.dumps(state, ensure_ascii=False, separators=(",", ":"))
-    return f"id: {id}\nevent: {name}\ndata: {data}\n\n"
+def event(name: str, data: str, *, id: str | None = None) -> str:
+    """An event as the stream has it. *data* is JSON; nothing of it breaks a line.
+
+    Without an *id*, whoever comes again goes on after the event before.
+    """
+    identified = "" if id is None else f"id: {id}\n"
+    return f"{identified}event: {name}\ndata: {data}\n\n"

@@ -18,7 +18,7 @@ from shared.fields import Instant
 from shared.listing import Listing
 from shared.pages import Page, Row
 
-_encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode
+encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode
 
 Columns = Sequence[Sequence[Any]]
 # The columns of some rows → JSON texts, one a row.
@@ -28,7 +28,7 @@ Headers = Mapping[str, str]
 
 def answer(body: Any, status: int = 200, headers: Headers | None = None) -> Response:
     """*body* as a response."""
-    return _response(_encode(body), status, headers)
+    return _response(encode(body), status, headers)
 
 
 def _response(text: str, status: int = 200, headers: Headers | None = None) -> Response:

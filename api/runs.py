@@ -4,12 +4,13 @@ from collections.abc import Mapping
 from typing import Any
 from uuid import UUID
 
-from flask import Response
+from flask import Response, request
 from flask.views import MethodView
 
-from api import access, examples, making, work
+from api import access, examples, live, live_runs, making, work
 from api.blueprint import Blueprint
-from api.rendering import Renderer, answer
+from api.live_runs import EVENT, RUN
+from api.rendering import answer
 from api.schemas.pages import page_of
 from api.schemas.runs import (
     EventQuerySchema,
@@ -24,8 +25,7 @@ from shared.pages import Paging
 from shared.states import QUEUED
 
 blp = Blueprint("runs", says="What ran, runs, and is to run.")
-RUN = Renderer(RunSchema, history.RUNS)
-EVENT = Renderer(EventSchema, history.EVENTS)
+_JSON = "application/json"
 
 
 @blp.route("")
@@ -58,11 +58,21 @@ class RunEvents(MethodView):
 
     @blp.query(EventQuerySchema)
     @blp.answers(200, page_of(EventSchema))
+    @blp.streams(live.MEDIA_TYPE)
+    @blp.answers(204)
+    @blp.header("Last-Event-ID", "The last event that was heard.", example="7")
     def get(self, filters: Mapping[str, Any], paging: Paging, run_id: UUID) -> Response:
-        """List what happened in a run
+        """List or watch what happens in a run
 
-        In the order in which it happened.
+        In the order in which it happened. Who accepts `text/event-stream` is told all of it as
+        server-sent events, and then whatever comes. Each is named by its `type` (`other`, where
+        that cannot be a name) and has its `seq` as its id: who comes again with that goes on after
+        it. `status`, which has no id, says at first and whenever it changes which `status` the
+        run has, and at which `attempt` it is. When it has ended, `ended` comes last, with the
+        run; who has heard that one is answered with 204.
         """
+        if request.accept_mimetypes.best_match([_JSON, live.MEDIA_TYPE]) == live.MEDIA_TYPE:
+            return live_runs.response(run_id)
         return EVENT.page(history.events(run_id, paging))
 
 

@@ -2,7 +2,7 @@
 
 import logging
 from dataclasses import dataclass, field
-from typing import cast
+from typing import Any, cast
 from uuid import UUID
 
 from flask import current_app
@@ -13,6 +13,7 @@ from api.live import Watch
 from api.long_requests import LongRequests
 from shared import clock, db, failpoints
 from shared.dispatch import Dispatcher
+from shared.history import RunState
 from shared.log import Trouble
 from shared.reference import ReferenceClock
 from shared.settings import Settings
@@ -35,11 +36,17 @@ class Services:
     redis: Redis
     dispatcher: Dispatcher
     long_requests: LongRequests
-    live: Watch
+    live_batches: Watch[dict[str, Any]]
+    live_runs: Watch[RunState]
     clock: ReferenceClock = field(default_factory=lambda: ReferenceClock(lambda: clock.now()))
     bookkeeper: Bookkeeper = field(default_factory=Bookkeeper)
     # Over when a request could be served again.
     database_trouble: Trouble = field(default_factory=lambda: Trouble(logger, "reach the database"))
+
+    def end_watching(self) -> None:
+        """Have all who watch something go. Safe to be called by a signal handler."""
+        self.live_batches.close()
+        self.live_runs.close()
 
     def dispatch(self, run_id: UUID) -> None:
         """Send a run that was just committed. What fails here is left to the scheduler."""

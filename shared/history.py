@@ -1,14 +1,18 @@
 """What ran, runs, and is to run: the reading of runs and their events."""
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Collection, Mapping
+from typing import Any, NamedTuple
 from uuid import UUID
 
-from shared import listing
+from shared import db, listing
 from shared.errors import NotFound
 from shared.listing import Listing
 from shared.models import Run, RunEvent
 from shared.pages import Page, Paging, Row
+from shared.states import ENDED, RunStatus
+
+# Some of them are long.
+_EVENTS_AT_ONCE = 50
 
 RUNS = Listing(
     table="run r",
@@ -60,9 +64,22 @@ EVENTS = Listing(
     table="run_event e",
     key="e.seq",
     columns=listing.read(RunEvent, "e", "seq", "at", "attempt", "type", "data"),
-    filters={"run_id": "e.run_id = :run_id"},
+    filters={"run_id": "e.run_id = :run_id", "after": "e.seq > :after"},
     newest_first=False,
 )
+
+
+class RunState(NamedTuple):
+    """How far a run has come: its status, its latest attempt, and the latest of its events."""
+
+    status: RunStatus
+    attempt: int
+    last_seq: int
+
+    @property
+    def ended(self) -> bool:
+        """Whether it has ended."""
+        return self.status in ENDED
 
 
 def get(run_id: UUID) -> Row:
@@ -83,6 +100,32 @@ def events(run_id: UUID, paging: Paging) -> Page:
     if not Run.select().where(Run.id == run_id).exists():
         raise NotFound("run", run_id)
     return EVENTS.page({"run_id": run_id}, paging)
+
+
+def events_after(run_id: UUID, seq: int) -> list[Row]:
+    """The next of what happened in the run after the event *seq*, in order."""
+    return EVENTS.page({"run_id": run_id, "after": seq}, Paging(size=_EVENTS_AT_ONCE), total=0).rows
+
+
+def state(run_id: UUID) -> RunState:
+    """How far the run has come. Raises `NotFound`."""
+    found = states([run_id]).get(run_id)
+    if found is None:
+        raise NotFound("run", run_id)
+    return found
+
+
+def states(run_ids: Collection[UUID]) -> dict[UUID, RunState]:
+    """How far those runs have come, as far as there are any."""
+    rows = db.execute(
+        f"""
+        SELECT r.id, r.status, r.attempt,
+          (SELECT COALESCE(MAX(e.seq), 0) FROM run_event e WHERE e.run_id = r.id)
+        FROM run r WHERE {db.among("r.id", "run_ids")}
+        """,
+        {"run_ids": db.hexes(run_ids)},
+    ).fetchall()
+    return {db.uuid(id): RunState(RunStatus(status), *more) for id, status, *more in rows}
 
 
 def made_with(key: str) -> UUID | None:

@@ -1,20 +1,15 @@
 """GET /schedules/batches/{id}/events: a batch as it goes, told to whoever watches."""
 
-import http.client
-import json
 import signal
 import sqlite3
-import threading
-from typing import Any, NamedTuple
 from uuid import uuid4
 
-import psycopg
 import pytest
 from factories import NOON, make_batch
 from peewee import OperationalError
 from playhouse.pool import MaxConnectionsExceeded
-from system import ADMIN_TOKEN
 from waiting import wait_until
+from watching import Event, connect_to, connections_to, events, next_event, threads
 from werkzeug.exceptions import ServiceUnavailable
 
 from api import live, long_requests
@@ -25,23 +20,6 @@ from shared.batches.models import Batch, BatchProgress
 from shared.states import BatchStatus
 
 ENDED = {"status": BatchStatus.COMPLETED, "finished_at": NOON}
-
-
-class Event(NamedTuple):
-    """An event, as the standard says how to read it."""
-
-    name: str
-    id: str
-    data: Any
-
-    @classmethod
-    def read(cls, text):
-        """The event that *text*, up to the empty line, is."""
-        assert text.endswith("\n\n")
-        assert text.count("\n\n") == 1
-        fields = dict(line.split(": ", 1) for line in text.splitlines() if line)
-        assert list(fields) == ["id", "event", "data"]
-        return cls(fields["event"], fields["id"], json.loads(fields["data"]))
 
 
 @pytest.fixture
@@ -87,15 +65,6 @@ def looks(monkeypatch):
 
 def path_of(batch_id):
     return f"/schedules/batches/{batch_id}/events"
-
-
-def threads():
-    return [each for each in threading.enumerate() if each.name == "live"]
-
-
-def events(response):
-    """The events of a response that is still being written."""
-    return (Event.read(text.decode()) for text in response.response)
 
 
 def go_on(batch, *, completed):
@@ -182,7 +151,7 @@ def test_who_is_slow_hears_of_the_latest_only():
         watcher.tell({"completed": completed})
 
     with pytest.raises(StopIteration) as heard:
-        next(watcher.hear())
+        next(watcher.hear({"completed": 0}))
     assert heard.value.value == {"completed": 3}
 
 
@@ -231,14 +200,14 @@ def test_too_many_are_asked_to_come_again_and_who_goes_makes_room(watch, monkeyp
 
 def test_who_has_not_begun_to_listen_has_a_place_until_the_answer_is_closed(watch, monkeypatch):
     monkeypatch.setattr(long_requests, "MOST", 1)
-    watching = live.Watch(LongRequests())
-    answer = watching.events(uuid4(), {"finishedAt": None})
+    watching = live.Watch("things", dict.fromkeys, LongRequests())
+    answer = watching.response(uuid4(), "as it is", lambda _: iter(()))
 
     with pytest.raises(ServiceUnavailable):
-        watching.events(uuid4(), {"finishedAt": None})
+        watching.response(uuid4(), "as it is", lambda _: iter(()))
     answer.close()
 
-    watching.events(uuid4(), {"finishedAt": None}).close()
+    watching.response(uuid4(), "as it is", lambda _: iter(())).close()
 
 
 def test_who_only_asks_what_there_would_be_keeps_no_place(viewer, batch, watch, monkeypatch):
@@ -305,7 +274,7 @@ def test_who_watches_goes_when_the_process_is_to_end_and_nobody_comes(app, watch
     told = events(response)
     next(told)
 
-    app.extensions[KEY].live.close()
+    app.extensions[KEY].end_watching()
 
     assert list(told) == []
     assert watch().status_code == 503
@@ -327,23 +296,13 @@ def connect(system):
     opened = []
 
     def start(batch):
-        connection = http.client.HTTPConnection("127.0.0.1", system.port, timeout=10)
+        connection = connect_to(system.port, path_of(batch.id), {})
         opened.append(connection)
-        path = f"/api/v1{path_of(batch.id)}"
-        connection.request("GET", path, headers={"Authorization": f"Bearer {ADMIN_TOKEN}"})
         return connection
 
     yield start
     for connection in opened:
         connection.close()
-
-
-def next_event(response):
-    """The next event; None: the server has ended the answer as it should."""
-    lines = []
-    while (line := response.readline().decode()) not in ("", "\n"):
-        lines.append(line)
-    return Event.read("".join([*lines, line])) if lines else None
 
 
 def test_a_real_server_tells_all_from_the_first_to_the_last(system, connect):
@@ -409,17 +368,3 @@ def test_however_many_come_at_once_a_real_server_answers_others_all_the_same(
         return connect(batch).getresponse().status == 200
 
     wait_until(somebody_else_may, "those who went to be forgotten")
-
-
-def connections_to(database_url):
-    """How many connections processes of ours have to a server of databases, if it is one."""
-    if database_url.startswith("sqlite"):
-        return 0
-    with psycopg.connect(database_url) as connection:
-        (count,) = connection.execute(
-            """
-            SELECT COUNT(*) FROM pg_stat_activity
-            WHERE datname = current_database() AND application_name = 'agent-manager'
-            """
-        ).fetchone()
-    return count

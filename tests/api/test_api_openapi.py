@@ -94,6 +94,17 @@ def test_the_documented_calls_are_its_examples(document):
     assert post["requestBody"]["content"]["application/json"]["example"] == DOCUMENTED
 
 
+def test_what_is_a_page_or_a_stream_is_described_as_both(document):
+    operation = document["paths"]["/api/v1/runs/{run_id}/events"]["get"]
+
+    assert {each["name"] for each in operation["parameters"]} == {"Last-Event-ID", "page", "size"}
+    assert operation["responses"]["200"]["content"] == {
+        "application/json": {"schema": {"$ref": "#/components/schemas/EventPage"}},
+        "text/event-stream": {"schema": {"type": "string"}},
+    }
+    assert "204" in operation["responses"]
+
+
 @pytest.mark.parametrize("kind", ["schedules", "runs", "agents"])
 def test_examples_have_the_keys_that_answers_have(document, operator, schedule_id, kind):
     make_run("finance_agent")

@@ -1,15 +1,20 @@
 """A database that goes away, and comes back."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 from clients import DOCUMENTED, Client
-from factories import NOON, make_agent
+from factories import NOON, make_agent, make_run
 from peewee import OperationalError, ProgrammingError
 from servers import Postgres
 from serving import serving
 from waiting import wait_until
+from watching import events
 
+from api import live
 from api.app import create_app
-from shared import db, tokens
+from shared import db, history, tokens
+from shared.events import append
 from shared.migrations import migrate
 from shared.models import Schedule
 from shared.settings import Settings
@@ -83,6 +88,28 @@ def test_a_replica_is_read_and_whatever_would_change_it_is_refused(own, server):
     assert [each.status_code for each in read] == [200] * 4
     assert response.status_code == 503
     assert own.get("/schedules").json["totalElements"] == 0
+
+
+def test_who_watches_a_run_is_told_all_of_it_all_the_same(own, server, monkeypatch, caplog):
+    monkeypatch.setattr(live, "_LOOK_EVERY_SECONDS", 0.01)
+    monkeypatch.setattr(history, "_EVENTS_AT_ONCE", 3)
+    with db.connection():
+        run = make_run("finance_agent")
+        append(run.id, 0, [("log", {})] * 8, now=NOON)
+    path, stream = f"/runs/{run.id}/events", {"Accept": "text/event-stream"}
+
+    with own.get(path, headers=stream) as response, ThreadPoolExecutor(1) as pool:
+        told = events(response)
+        heard = [next(told) for _ in range(2)]
+        server.kill()
+        more = pool.submit(list, told)
+        for trouble in ("cannot reach the database", "cannot look at the runs that are watched"):
+            wait_until(lambda trouble=trouble: trouble in caplog.text, trouble)
+        server.start()
+        assert own.post(f"/runs/{run.id}/cancel").status_code == 200
+        heard += more.result(30)
+
+    assert [event.id for event in heard] == [None, *map(str, range(1, 9)), "ended"]
 
 
 @pytest.fixture(params=["sqlite", "postgres"])

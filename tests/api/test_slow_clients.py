@@ -1,5 +1,6 @@
 """Clients that take their time, and what that is to the others: a real server, bare sockets."""
 
+import http.client
 import logging
 import select
 import socket
@@ -10,9 +11,12 @@ import pytest
 from factories import NOON, make_batch, make_run
 from system import ADMIN_TOKEN
 from waiting import wait_until
+from watching import next_event
 
 from api import gunicorn_conf, long_requests
+from shared import events
 from shared.batches.models import BatchProgress
+from shared.models import Run
 from shared.states import COMPLETED, BatchStatus
 
 PATH = "/api/v1/schedules/batches"
@@ -105,6 +109,25 @@ def test_who_reads_slowly_keeps_nobody_waiting(server, send):
     assert statuses.count(200) == long_requests.MOST
     assert statuses.count(503) == 2
     assert others_are_answered(server)
+
+
+def test_who_watches_slowly_keeps_nobody_waiting_and_misses_nothing(server, send):
+    run = make_run(attempt=1)
+    for _ in range(3):
+        events.append(run.id, 1, [("log", {"text": "x" * 1000})] * 1000, now=NOON)
+    Run.update(status=COMPLETED, finished_at=NOON).execute()
+    lines = (f"GET /api/v1/runs/{run.id}/events HTTP/1.1", "Accept: text/event-stream")
+
+    first, *others = [send(*lines) for _ in range(MANY)]
+
+    statuses = [status_of(client) for client in others]
+    assert statuses.count(200) == long_requests.MOST - 1
+    assert statuses.count(503) == 2
+    assert others_are_answered(server)
+    with http.client.HTTPResponse(first) as response:
+        response.begin()
+        told = list(iter(lambda: next_event(response), None))
+    assert [event.id for event in told] == [*map(str, range(1, 3001)), "ended"]
 
 
 def test_who_stands_still_is_given_up():
