@@ -20,6 +20,9 @@ from worker.agents.stop import Stop
 
 # (type, data): something that happened, kept as an event of the run; *data* must be JSON.
 Report = Callable[[str, Mapping[str, Any]], None]
+# Of one attempt; those beyond are dropped, and a longer type is cut.
+MOST_EVENTS = 1000
+LONGEST_EVENT_TYPE = 64
 
 
 @dataclass(frozen=True, kw_only=True)
