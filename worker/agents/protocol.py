@@ -3,7 +3,7 @@
 A kind is a class named in the entry-point group `agent_manager.agents`. It has never heard of
 queues or databases: it is given a message and a context, and returns a result or raises.
 Importing its module must be cheap, for the API imports it to validate configurations; what is
-heavy is imported inside `run`.
+heavy is imported inside `run`. `contract.py` tries a kind for all of this.
 """
 
 from collections.abc import Callable, Mapping
