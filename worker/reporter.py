@@ -9,12 +9,10 @@ from typing import Any
 from shared import conversations, db, events
 from shared.attempts import Lease, Usage
 from worker.agents.output import storable
+from worker.agents.protocol import LONGEST_EVENT_TYPE, MOST_EVENTS
 from worker.usage import believable, rounded
 
 logger = logging.getLogger(__name__)
-
-_MOST_EVENTS = 1000
-_LONGEST_TYPE = 64
 
 
 class Reporter:
@@ -44,11 +42,11 @@ class Reporter:
         """Keep an event. Those beyond the first thousand of an attempt are dropped, with a note."""
         with self._lock:
             self._reported += 1
-            if self._reported > _MOST_EVENTS:
+            if self._reported > MOST_EVENTS:
                 return
-            if self._reported == _MOST_EVENTS:
+            if self._reported == MOST_EVENTS:
                 type, data = "events_dropped", {"message": "Too many events; the rest is dropped."}
-            self._pending.append((type[:_LONGEST_TYPE], storable(data)))
+            self._pending.append((type[:LONGEST_EVENT_TYPE], storable(data)))
 
     def keep(self, state: str) -> bool:
         """Keep *state* for the next attempt instead of what was kept. False: it is too large."""

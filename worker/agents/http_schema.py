@@ -19,8 +19,8 @@ RESERVED_HEADER = re.compile(
 SHORTEST_PAUSE, LONGEST_PAUSE = 0.1, 300.0
 
 
-def url(value: str) -> None:
-    """Refuse what is no whole URL, or one that two readers could understand differently."""
+def whole_url(value: str) -> None:
+    """Refuse what is not the URL of a service: `http` or `https`, and a host."""
     if not PLAIN_URL.fullmatch(value):
         raise ValidationError("Percent-encode what is not plain ASCII in the URL.")
     try:
@@ -61,7 +61,7 @@ class HttpSchema(config.ConfigSchema):
     """Which service, and how it is asked."""
 
     url = config.text(
-        2000, config.without_secrets, url, required="Give the URL of the service to ask."
+        2000, config.without_secrets, whole_url, required="Give the URL of the service to ask."
     )
     method = fields.String(
         load_default="POST", validate=validate.OneOf(("POST", "PUT"), error="Choose POST or PUT.")

@@ -3,7 +3,7 @@
 A kind is a class named in the entry-point group `agent_manager.agents`. It has never heard of
 queues or databases: it is given a message and a context, and returns a result or raises.
 Importing its module must be cheap, for the API imports it to validate configurations; what is
-heavy is imported inside `run`.
+heavy is imported inside `run`. `contract.py` tries a kind for all of this.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -21,6 +21,9 @@ from worker.agents.stop import Stop
 
 # (type, data): something that happened, kept as an event of the run; *data* must be JSON.
 Report = Callable[[str, Mapping[str, Any]], None]
+# Of one attempt; those beyond are dropped, and a longer type is cut.
+MOST_EVENTS = 1000
+LONGEST_EVENT_TYPE = 64
 # Something that was used up: it counts, however the attempt ends.
 Use = Callable[[Usage], None]
 # The state to go on from, should this attempt not come to its end; False: it is too large.

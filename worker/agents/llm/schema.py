@@ -5,7 +5,7 @@ from typing import Any
 from marshmallow import ValidationError, fields, validate, validates_schema
 
 from worker.agents import config
-from worker.agents.http_schema import url
+from worker.agents.http_schema import whole_url
 from worker.agents.llm import json_schemas
 from worker.agents.llm.tools_schema import McpServerSchema, ToolSchema
 from worker.agents.placeholders import PLACEHOLDER
@@ -74,7 +74,7 @@ class LlmSchema(config.ConfigSchema):
     """Which model, what with, and how far it may go."""
 
     model = config.text(200, config.without_secrets, _model, required="Give a model to ask.")
-    baseUrl = config.text(2000, config.without_secrets, url, load_default=None)  # noqa: N815
+    baseUrl = config.text(2000, config.without_secrets, whole_url, load_default=None)  # noqa: N815
     apiKey = config.text(200, _api_key, load_default=None)  # noqa: N815
     instructions = config.text(100_000, config.without_secrets, load_default=None)
     temperature = config.number(fields.Float, 0, 2, load_default=None)

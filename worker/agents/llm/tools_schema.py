@@ -6,7 +6,7 @@ from typing import Any
 from marshmallow import ValidationError, fields, validate, validates_schema
 
 from worker.agents import config
-from worker.agents.http_schema import headers, url
+from worker.agents.http_schema import headers, whole_url
 from worker.agents.llm import json_schemas
 
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
@@ -27,7 +27,7 @@ def _server_name(value: str) -> None:
 
 def _url_with_arguments(value: str) -> None:
     plain = ARGUMENT.sub("x", value)
-    url(plain)
+    whole_url(plain)
     before_path = value.split("/", 3)[:3]
     if any("{" in part for part in before_path):
         raise ValidationError("An argument goes into the path or the query of the URL only.")
@@ -66,7 +66,7 @@ class McpServerSchema(config.ConfigSchema):
     """A server of tools: one that is asked over HTTP, or a program that the worker starts."""
 
     name = config.text(32, _server_name, required="Give the server a name.")
-    url = config.text(2000, config.without_secrets, url, load_default=None)
+    url = config.text(2000, config.without_secrets, whole_url, load_default=None)
     headers = headers()
     argv = fields.List(
         config.text(4096, config.without_secrets),
