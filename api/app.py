@@ -17,6 +17,7 @@ from api import (
     runs,
     schedules,
     services,
+    sessions,
     tokens,
 )
 from api.live import Watch
@@ -59,6 +60,7 @@ def create_app(settings: Settings | None = None) -> Flask:
         (batches.blp, "/schedules/batches"),
         (runs.blp, "/runs"),
         (agents.blp, "/agents"),
+        (sessions.blp, "/sessions"),
         (compute_profiles.blp, "/compute-profiles"),
         (queues.blp, "/queues"),
         (tokens.blp, "/tokens"),

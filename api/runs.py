@@ -13,6 +13,7 @@ from api.live_runs import EVENT, RUN
 from api.rendering import answer
 from api.schemas.pages import page_of
 from api.schemas.runs import (
+    AnswersSchema,
     EventQuerySchema,
     EventSchema,
     QueuedSchema,
@@ -20,7 +21,7 @@ from api.schemas.runs import (
     RunSchema,
 )
 from api.services import services
-from shared import audit, db, history, new_runs, runs
+from shared import approvals, audit, db, history, new_runs, runs
 from shared.pages import Paging
 from shared.states import QUEUED
 
@@ -98,13 +99,19 @@ class CancelRun(MethodView):
 class ContinueRun(MethodView):
     """The going on of a run that is paused."""
 
+    @blp.body(AnswersSchema, optional=True, example={"approved": True})
     @blp.answers(200, RunSchema, example=examples.RUN)
-    def post(self, run_id: UUID) -> Response:
-        """Continue a paused run"""
+    def post(self, given: dict[str, Any], run_id: UUID) -> Response:
+        """Continue a paused run
+
+        Says what is to become of each call that its agent asks for in `asks`: approved or not. It
+        goes on, on any worker, from where it was.
+        """
         now = work.now()
         with db.transaction():
-            runs.resume(run_id, now=now)
-            audit.record(access.principal(), "run.continue", ("run", run_id), now=now)
+            approvals.answer(run_id, given, now=now)
+            changes = {name: (None, each) for name, each in given.items() if each}
+            audit.record(access.principal(), "run.continue", ("run", run_id), changes, now=now)
             row = history.get(run_id)
         services().dispatch(run_id)
         return RUN.one(row)

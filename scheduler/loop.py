@@ -8,7 +8,7 @@ from scheduler.dispatching import Dispatching
 from scheduler.pruner import Pruner
 from scheduler.reaper import Reaper
 from scheduler.tick import tick
-from shared import clock, db, due, leases, processes, tally
+from shared import clock, db, due, leases, processes, runs, tally
 from shared.batches.oversight import Overseer
 from shared.clock_watch import ClockWatch
 from shared.log import Trouble
@@ -75,6 +75,7 @@ class Scheduler:
         if moment >= self._reap_due:
             self._reap_due = moment + self._settings.reap_interval.total_seconds()
             self._attend("reap", self._reap)
+            self._attend("end what nobody answered", self._expire)
             self._attend("write down its counts", self._save_tally)
         if moment >= self._prune_due:
             self._attend("prune", self._prune)
@@ -124,6 +125,11 @@ class Scheduler:
         with db.connection():
             held = leases.held()
             self._reaper.reap(held, now=self._clock.now(), moment=clock.monotonic())
+
+    def _expire(self) -> None:
+        with db.connection():
+            for run_id in runs.expire(self._clock.now()):
+                logger.info("run %s failed: nobody answered in time", run_id)
 
     def _save_tally(self) -> None:
         tally.save(self.id, now=clock.now())

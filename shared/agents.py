@@ -50,6 +50,12 @@ def page(filters: Mapping[str, Any], paging: Paging) -> Page:
     return AGENTS.page(listing.searching(filters), paging)
 
 
+def kinds_in_use() -> list[str]:
+    """The kinds of the agents that may be run."""
+    in_use = Agent.select(Agent.kind).where(Agent.enabled, Agent.deleted_at.is_null()).distinct()
+    return sorted(agent.kind for agent in in_use)
+
+
 def check_usable(agent_id: str, *, field: str = "agentId") -> None:
     """Raise `Invalid`, naming *field*, unless the agent exists until this transaction ends."""
     sql = "SELECT 1 FROM agent WHERE id = :id AND deleted_at IS NULL"

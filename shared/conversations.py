@@ -10,9 +10,9 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from shared import db
+from shared import db, kinds, templates
 from shared.attempts import Claimed, Lease
-from shared.models import Run, RunState, Session
+from shared.models import Run, RunState, Schedule, Session
 from shared.states import COMPLETED, SessionPolicy
 
 #: Characters of a state, or of a history, at most.
@@ -28,7 +28,17 @@ class Memory:
     answers: dict[str, dict[str, Any]] = field(default_factory=dict)
     #: None: nothing is remembered in its session.
     history: str | None = None
-    last_output: str | None = None
+    #: What the places in its message stand for.
+    values: dict[str, str] = field(default_factory=dict)
+
+
+def recalls(run: Claimed) -> bool:
+    """Whether there is anything to be recalled for *run*."""
+    return (
+        kinds.converses(run.kind)
+        or run.session_policy is SessionPolicy.LAST_OUTPUT
+        or (run.schedule_id is not None and templates.has_places(run.message))
+    )
 
 
 def recall(claimed: Collection[Claimed]) -> dict[UUID, Memory]:
@@ -50,9 +60,23 @@ def recall(claimed: Collection[Claimed]) -> dict[UUID, Memory]:
             kept=states.get(run.id),
             answers=answers[run.id],
             history=sessions.get(run.session_id, "") if remembers(run) else None,
-            last_output=_last_output(run),
+            values=_values(run),
         )
         for run in claimed
+    }
+
+
+def _values(run: Claimed) -> dict[str, str]:
+    if run.schedule_id is None:
+        return {}
+    schedule: Schedule = Schedule.get_by_id(run.schedule_id)
+    zone = schedule.timezone
+    return {
+        **templates.of_an_instant("scheduledFor", run.scheduled_for, zone),
+        **templates.of_an_instant("previousSuccessAt", run.previous_success, zone),
+        "schedule.name": schedule.name,
+        "run.id": str(run.id),
+        "lastOutput": _last_output(run) or templates.NOTHING,
     }
 
 

@@ -151,7 +151,7 @@ def _due(now: datetime, limit: int, only: UUID | None) -> list[tuple[Any, ...]]:
 
 
 def _active(schedule_ids: list[str]) -> set[str]:
-    """Those schedules of which a scheduled run has not ended.
+    """Those schedules of which a scheduled run has not ended, and does not wait for a person.
 
     Asked once they are locked: what was seen before may have been the time before another
     scheduler's tick.
@@ -159,8 +159,12 @@ def _active(schedule_ids: list[str]) -> set[str]:
     if not schedule_ids:
         return set()
     rows = db.execute(
-        "SELECT schedule_id FROM run WHERE finished_at IS NULL AND trigger = 'SCHEDULE'"
-        f" AND {db.among('schedule_id', 'ids')}",
+        f"""
+        SELECT schedule_id FROM run WHERE finished_at IS NULL AND trigger = 'SCHEDULE'
+          AND (status <> 'PAUSED'
+            OR (SELECT s.paused_overlaps FROM schedule s WHERE s.id = run.schedule_id))
+          AND {db.among("schedule_id", "ids")}
+        """,
         {"ids": json.dumps(schedule_ids)},
     )
     return {db.uuid_hex(id) for (id,) in rows.fetchall()}

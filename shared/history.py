@@ -28,6 +28,7 @@ RUNS = Listing(
         ),
         "batch_id": listing.text("r.batch_id"),
         "worker_id": "r.worker_id",
+        **listing.read(Run, "r", "asks", "answer_by"),
         "duration_ms": listing.millis("r.started_at", "r.finished_at"),
         "metrics.input_tokens": "r.input_tokens",
         "metrics.output_tokens": "r.output_tokens",

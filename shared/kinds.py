@@ -63,6 +63,13 @@ def converses(kind: str) -> bool:
     return bool(getattr(installed().get(kind), "converses", False))
 
 
+def preload(kind: str) -> None:
+    """Have *kind* import what takes seconds, if it is installed and there is any such thing."""
+    load = getattr(installed().get(kind), "preload", None)
+    if load is not None:
+        load()
+
+
 def secrets(kind: str, config: Mapping[str, Any]) -> set[str]:
     """The names of the secrets that an agent of *kind* is given: those that *config* names."""
     names = set(_NAMED.findall(json.dumps(config)))

@@ -95,15 +95,16 @@ class Schedule(Record):
         SessionPolicy,
         max_length=16,
         default=SessionPolicy.FRESH,
-        constraints=(SQL("DEFAULT 'FRESH'"),),
+        constraints=[SQL("DEFAULT 'FRESH'")],
     )
     approval_policy: "Field[ApprovalPolicy]" = EnumField(
         ApprovalPolicy,
         max_length=8,
         default=ApprovalPolicy.WAIT,
-        constraints=(SQL("DEFAULT 'WAIT'"),),
+        constraints=[SQL("DEFAULT 'WAIT'")],
     )
     approval_wait_seconds = IntegerField(null=True)
+    paused_overlaps = BooleanField(default=False, constraints=[SQL("DEFAULT FALSE")])
     tags: "Field[list[str]]" = JSONField(default=list)
     description = TextField(default="")
     error = TextField(null=True)
@@ -170,13 +171,13 @@ class Run(Record):
         SessionPolicy,
         max_length=16,
         default=SessionPolicy.FRESH,
-        constraints=(SQL("DEFAULT 'FRESH'"),),
+        constraints=[SQL("DEFAULT 'FRESH'")],
     )
     approval_policy: "Field[ApprovalPolicy]" = EnumField(
         ApprovalPolicy,
         max_length=8,
         default=ApprovalPolicy.WAIT,
-        constraints=(SQL("DEFAULT 'WAIT'"),),
+        constraints=[SQL("DEFAULT 'WAIT'")],
     )
     approval_wait_seconds = IntegerField(null=True)
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from shared import db, ids
+from shared import conversations, db, ids
 from shared.db import stamp
 
 # What ended later stays in any case: a repeated request, or a fire time that comes again when a
@@ -28,13 +28,16 @@ _BATCH_ENDED = """(batch_id IS NULL OR EXISTS (
 def prune(*, days: int, now: datetime) -> Iterator[int]:
     """Delete what need not be kept at *now*, step by step; how many runs went with each step.
 
-    Runs that ended more than *days* ago go (0: none of them), and of a schedule with `keep_last`
-    all but so many. Each step is a short transaction, and nobody has to take all of them.
+    Runs that ended more than *days* ago go (0: none of them), sessions that were silent for so
+    long, and of a schedule with `keep_last` all runs but so many. Each step is a short transaction, and nobody has to take all of them.
     """
     if days:
         before = now - timedelta(days=days)
         yield from _items(before)
         yield from _too_old(before)
+        yield from _silent(before)
+    with db.connection():
+        conversations.forget_ended()
     yield from _too_many(now - KEPT_ANYWAY)
 
 
@@ -65,6 +68,21 @@ def _items(before: datetime) -> Iterator[int]:
 def _too_old(before: datetime) -> Iterator[int]:
     """Delete the runs that ended before *before*."""
     yield from _among("run WHERE TRUE", {}, ids.least_hex(before), before)
+
+
+def _silent(before: datetime) -> Iterator[int]:
+    """Delete the sessions in which nothing was said since *before*."""
+    sql = """
+        DELETE FROM session WHERE id IN (
+          SELECT id FROM session WHERE updated_at < :before LIMIT :limit
+        )
+    """
+    deleted = True
+    while deleted:
+        with db.transaction():
+            values = {"before": stamp(before), "limit": _DELETED_AT_ONCE}
+            deleted = db.execute(sql, values).rowcount > 0
+        yield 0
 
 
 def _too_many(before: datetime) -> Iterator[int]:

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from shared import agents, db, due, listing, once
+from shared import agents, db, due, listing, once, templates
 from shared.audit import Changes
 from shared.errors import Conflict, NotFound, VersionMismatch
 from shared.idempotency import IdempotencyKey
@@ -21,7 +21,8 @@ EDITABLE = (
     *("name", "agent_id", "message", "cron_expression", "run_at", "timezone", "enabled"),
     *("start_at", "end_at", "overlap_policy", "catch_up_policy", "catch_up_window_seconds"),
     *("jitter_seconds", "timeout_seconds", "max_attempts", "retry_backoff_seconds"),
-    *("priority", "keep_last", "tags"),
+    *("priority", "keep_last", "session_policy", "approval_policy", "approval_wait_seconds"),
+    *("paused_overlaps", "tags"),
 )
 DEFAULTS = {name: Schedule._meta.columns[name].default for name in EDITABLE} | {"tags": []}
 _TIMING = tuple(each.name for each in fields_of(Timing))
@@ -88,6 +89,7 @@ def create(
         if made is not None:
             return made, False
         values = {**DEFAULTS, **fields}
+        templates.check(values["message"])
         timing = _timing(values)
         timing.check()
         timing.check_future(now)
@@ -125,6 +127,8 @@ def change(
         edits = {name: new for name, (_, new) in changes.items()}
         if schedule.error is not None or not changes.keys().isdisjoint(_TIMING):
             edits |= _retimed(_timing(after), changes, now)
+        if "message" in changes:
+            templates.check(after["message"])
         if "agent_id" in changes:
             agents.check_usable(after["agent_id"])
         _update(schedule, {**edits, "error": None}, now)

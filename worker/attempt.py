@@ -12,12 +12,12 @@ from typing import Any, cast
 
 from marshmallow import ValidationError
 
-from shared import kinds
+from shared import kinds, templates
 from shared.attempts import Claimed, Outcome, failure
 from shared.conversations import Memory
 from shared.errors import Invalid
 from shared.settings import Settings
-from shared.states import CANCELLED, COMPLETED, FAILED, ApprovalPolicy, ErrorCode
+from shared.states import CANCELLED, COMPLETED, FAILED, ApprovalPolicy, ErrorCode, SessionPolicy
 from worker.agents.output import cap, storable
 from worker.agents.placeholders import Redactor
 from worker.agents.protocol import Agent, AgentError, Answer, Context, Pause, Result
@@ -28,6 +28,7 @@ logger = logging.getLogger(__name__)
 
 _LONGEST_ERROR = 4096
 _LONGEST_MODEL = 200
+_BEFORE = "\n\nThe answer of the run before this one:\n{}"
 
 
 @dataclass(frozen=True)
@@ -64,7 +65,10 @@ class Attempt:
         if stop.reason:
             return stopped(self._run, stop.reason)
         try:
-            came = self._agent().run(self._run.message, self._context(stop, reporter, now))
+            message = self._message()
+            if message != self._run.message:
+                reporter.report("message", {"text": self._redactor.text(message)})
+            came = self._agent().run(message, self._context(stop, reporter, now))
             if isinstance(came, Pause):
                 return self._paused(came)
             reporter.use(came.usage())
@@ -73,6 +77,15 @@ class Attempt:
             return Outcome(status=FAILED, error=failure(ErrorCode.REJECTED, self._shown(error)))
         except Exception as error:
             return stopped(self._run, stop.reason) if stop.reason else self._failed(error)
+
+    def _message(self) -> str:
+        """What the agent is told: its message, with what is known by now."""
+        values, message = self._memory.values, self._run.message
+        if values:
+            message = templates.filled_in(message, values)
+        if values and self._run.session_policy is SessionPolicy.LAST_OUTPUT:
+            message += _BEFORE.format(values["lastOutput"])
+        return message
 
     def _agent(self) -> Agent:
         kind = cast(type[Agent], kinds.get(self._run.kind))

@@ -8,7 +8,7 @@ import dramatiq
 from dramatiq import Worker
 from dramatiq.common import iter_queue
 
-from shared import clock, db, kinds, messages, processes, tally
+from shared import agents, clock, db, kinds, messages, processes, tally
 from shared.log import Trouble
 from shared.process import StopFlag
 from shared.processes import Alive
@@ -60,6 +60,7 @@ class WorkerProcess:
             return self._await_the_end(stop)
         if not self._register(stop):
             return 0
+        self._preload()
         self._runner.start()
         self._worker.start()
         self._heartbeat.start()
@@ -107,6 +108,17 @@ class WorkerProcess:
                 trouble.ends()
                 return True
         return False
+
+    def _preload(self) -> None:
+        """Have the kinds that are in use import what takes seconds, before a run waits for it."""
+        try:
+            with db.connection():
+                in_use = agents.kinds_in_use()
+        except db.UNREACHABLE as error:
+            logger.warning("nothing is preloaded: %s", error)
+            return
+        for name in in_use:
+            kinds.preload(name)
 
     def _is_healthy(self) -> bool:
         began_with = Alive(threads=self._settings.worker_threads, consumers=1)

@@ -5,7 +5,7 @@ import threading
 from collections.abc import Collection, Iterable
 from uuid import UUID
 
-from shared import clock, conversations, db, failpoints, kinds, runs, tally
+from shared import clock, conversations, db, failpoints, runs, tally
 from shared.attempts import Usage
 from shared.batches import moves
 from shared.batches.estimates import compute_usd
@@ -83,7 +83,7 @@ class Runner:
                     return []
                 lease = self._settings.run_lease
                 claimed = runs.claim(run_ids, self._worker, lease=lease, now=now, queue=self._queue)
-                conversing = [run for run in claimed if kinds.converses(run.kind)]
+                conversing = [run for run in claimed if conversations.recalls(run)]
                 memories = conversations.recall(conversing) if conversing else {}
         except db.UNREACHABLE as error:
             # What was claimed all the same, nobody renews the lease of.

@@ -1,6 +1,6 @@
 """Runs and their events."""
 
-from marshmallow import fields
+from marshmallow import fields, validate
 
 from api.schemas.pages import ListQuerySchema, sorted_by
 from api.schemas.schedules import message
@@ -8,6 +8,7 @@ from shared.fields import (
     CamelSchema,
     choice,
     described,
+    flag,
     instant,
     json_object,
     number,
@@ -39,6 +40,14 @@ class MetricsSchema(CamelSchema):
     )
 
 
+class AskSchema(CamelSchema):
+    """A call of a tool that takes approval."""
+
+    id = fields.String(metadata=described("By which it is answered.", "call_0"))
+    tool = fields.String(metadata=described("The tool.", "refund_customer"))
+    arguments = fields.Dict(metadata=described("What it is to be called with."))
+
+
 class RunSchema(CamelSchema):
     """One execution of an agent, for one fire time or one request."""
 
@@ -52,6 +61,12 @@ class RunSchema(CamelSchema):
     status = choice(RunStatus, "Where it is in its life.")
     message = fields.String(metadata=described("What the agent is told."))
     content = fields.String(allow_none=True, metadata=described("What the agent answered."))
+    asks = fields.List(
+        fields.Nested(AskSchema),
+        allow_none=True,
+        metadata=described("While it is paused: what its agent wants to do; null: nothing."),
+    )
+    answer_by = instant("Until when it waits to be answered; null: for ever.", allow_none=True)
     error = fields.Dict(
         keys=fields.String(),
         values=fields.String(),
@@ -138,6 +153,27 @@ class NewRunSchema(CamelSchema):
     )
     max_attempts = number(1, 20, "How often it is started, at most.", load_default=3)
     priority = number(0, 9, "Of runs that wait, the highest go first.", load_default=5)
+
+
+class AnswerSchema(CamelSchema):
+    """The answer to one of the calls that a paused run asks for."""
+
+    id = text(200, "That of the call.", "call_0", required=True)
+    approved = flag("Whether it is made.", required=True)
+    says = text(4000, "What the agent is told of a call that is not made.", load_default=None)
+
+
+class AnswersSchema(CamelSchema):
+    """What a person says to a paused run."""
+
+    approved = flag("The answer to every call that `answers` does not name.")
+    says = text(4000, "What the agent is told of those that are not made.", "Ask me again in May.")
+    answers = fields.List(
+        fields.Nested(AnswerSchema),
+        load_default=list,
+        validate=validate.Length(max=100, error="Give at most 100 answers."),
+        metadata=described("Answers to single calls."),
+    )
 
 
 class QueuedSchema(CamelSchema):

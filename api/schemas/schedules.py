@@ -28,7 +28,7 @@ from shared.fields import (
     without,
 )
 from shared.schedules import DEFAULTS, SCHEDULES
-from shared.states import CatchUp, Overlap, RunStatus
+from shared.states import ApprovalPolicy, CatchUp, Overlap, RunStatus, SessionPolicy
 from shared.wire import camel
 
 LONGEST_MESSAGE = 256 * 1024
@@ -84,6 +84,23 @@ class NewScheduleSchema(CamelSchema):
         " there are.",
         allow_none=True,
     )
+    session_policy = choice(
+        SessionPolicy,
+        "What a run knows of those before it: nothing (`FRESH`), all that was said (`SHARED`), or"
+        " the last answer (`LAST_OUTPUT`).",
+    )
+    approval_policy = choice(
+        ApprovalPolicy,
+        "What becomes of a run whose agent wants to do what takes approval: it waits for a person,"
+        " is denied that and goes on, or fails.",
+    )
+    approval_wait_seconds = number(
+        1,
+        31_536_000,
+        "How long it waits for a person before it fails; null: for ever.",
+        allow_none=True,
+    )
+    paused_overlaps = flag("Whether a run that waits for a person counts as one that goes on.")
     tags = fields.List(
         text(64, "A tag."),
         validate=validate.Length(max=20, error="Give at most 20 tags."),
@@ -173,7 +190,8 @@ class ScheduleSchema(NewScheduleSchema):
             *("id", "name", "agent_id", "message", "cron_expression", "run_at", "enabled"),
             *("timezone", "start_at", "end_at", "overlap_policy", "catch_up_policy"),
             *("catch_up_window_seconds", "jitter_seconds", "timeout_seconds", "max_attempts"),
-            *("retry_backoff_seconds", "priority", "keep_last", "tags"),
+            *("retry_backoff_seconds", "priority", "keep_last", "session_policy"),
+            *("approval_policy", "approval_wait_seconds", "paused_overlaps", "tags"),
             *("created_at", "updated_at"),
             *("next_run_at", "last_run", "description", "error", "version"),
         )

@@ -8,8 +8,14 @@ from typing import Any
 
 from peewee import Database, SqliteDatabase
 
-SQLITE = {"uuid": "TEXT", "utc": "TEXT", "json": "TEXT", "bytes": "BLOB"}
-POSTGRES = {"uuid": "UUID", "utc": "TIMESTAMPTZ", "json": "JSONB", "bytes": "BYTEA"}
+SQLITE = {"uuid": "TEXT", "utc": "TEXT", "json": "TEXT", "bytes": "BLOB", "bool": "INTEGER"}
+POSTGRES = {
+    "uuid": "UUID",
+    "utc": "TIMESTAMPTZ",
+    "json": "JSONB",
+    "bytes": "BYTEA",
+    "bool": "BOOLEAN",
+}
 
 STATEMENTS = """
 ALTER TABLE run ADD COLUMN cache_read_tokens INTEGER;
@@ -21,6 +27,7 @@ ALTER TABLE run ADD COLUMN tool_calls INTEGER;
 ALTER TABLE schedule ADD COLUMN session_policy VARCHAR(16) NOT NULL DEFAULT 'FRESH';
 ALTER TABLE schedule ADD COLUMN approval_policy VARCHAR(8) NOT NULL DEFAULT 'WAIT';
 ALTER TABLE schedule ADD COLUMN approval_wait_seconds INTEGER;
+ALTER TABLE schedule ADD COLUMN paused_overlaps {bool} NOT NULL DEFAULT FALSE;
 ALTER TABLE run ADD COLUMN session_policy VARCHAR(16) NOT NULL DEFAULT 'FRESH';
 ALTER TABLE run ADD COLUMN approval_policy VARCHAR(8) NOT NULL DEFAULT 'WAIT';
 ALTER TABLE run ADD COLUMN approval_wait_seconds INTEGER;

@@ -1,6 +1,7 @@
 """The kind that asks a model, with tools, within limits."""
 
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any, ClassVar
 
 from marshmallow import Schema
@@ -34,8 +35,9 @@ class LlmAgent:
 
     @staticmethod
     def preload() -> None:
-        """Import what takes seconds."""
-        _conversation()
+        """Import what takes seconds; where it is not installed, each run says so."""
+        with suppress(AgentError):
+            _conversation()
 
     def run(self, message: str, context: Context) -> Result | Pause:
         """Answer *message* with what the model answers."""
