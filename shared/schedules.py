@@ -75,6 +75,11 @@ def check_known(schedule_id: UUID) -> None:
         raise NotFound("schedule", schedule_id)
 
 
+def timing_of(values: Mapping[str, Any]) -> Timing:
+    """That part of *values* which decides when a schedule fires."""
+    return Timing(**{name: values[name] for name in _TIMING})
+
+
 def create(
     fields: Mapping[str, Any], *, key: IdempotencyKey | None, now: datetime
 ) -> tuple[UUID, bool]:
@@ -88,7 +93,7 @@ def create(
         if made is not None:
             return made, False
         values = {**DEFAULTS, **fields}
-        timing = _timing(values)
+        timing = timing_of(values)
         timing.check()
         timing.check_future(now)
         agents.check_usable(values["agent_id"])
@@ -124,7 +129,7 @@ def change(
             return {}
         edits = {name: new for name, (_, new) in changes.items()}
         if schedule.error is not None or not changes.keys().isdisjoint(_TIMING):
-            edits |= _retimed(_timing(after), changes, now)
+            edits |= _retimed(timing_of(after), changes, now)
         if "agent_id" in changes:
             agents.check_usable(after["agent_id"])
         _update(schedule, {**edits, "error": None}, now)
@@ -188,10 +193,6 @@ def _one_of_two(fields: Mapping[str, Any]) -> dict[str, Any]:
             name: fields[name] for name in fields if fields[name] is not None or name not in unnamed
         },
     }
-
-
-def _timing(values: Mapping[str, Any]) -> Timing:
-    return Timing(**{name: values[name] for name in _TIMING})
 
 
 def _made_with(key: IdempotencyKey) -> UUID | None:
