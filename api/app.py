@@ -7,6 +7,7 @@ from api import (
     audit,
     batches,
     compute_profiles,
+    costs,
     docs,
     health,
     metrics,
@@ -59,6 +60,7 @@ def create_app(settings: Settings | None = None) -> Flask:
         (agents.blp, "/agents"),
         (compute_profiles.blp, "/compute-profiles"),
         (queues.blp, "/queues"),
+        (costs.blp, "/costs"),
         (tokens.blp, "/tokens"),
         (audit.blp, "/audit"),
     ):

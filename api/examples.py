@@ -116,6 +116,27 @@ FORECAST: dict[str, Any] = {
         "note": None,
     },
 }
+_SUMS: dict[str, Any] = {
+    "inputTokens": 24360,
+    "outputTokens": 1920,
+    "totalTokens": 26280,
+    "costUsd": 0.063,
+}
+_SUMS |= {"unpricedRuns": 0, "computeUsd": None}
+COSTS: dict[str, Any] = {
+    "from": "2026-12-31T00:00:00Z",
+    "to": "2027-01-30T10:15:00.125Z",
+    "groupBy": "schedule",
+    "timezone": "UTC",
+    "total": {"runs": 30, **_SUMS},
+    "content": [
+        {"scheduleId": _SCHEDULE_ID, "name": NEW_SCHEDULE["name"], "runs": 30, **_SUMS},
+    ],
+    "number": 0,
+    "size": 200,
+    "totalElements": 1,
+    "totalPages": 1,
+}
 NEW_PROFILE: dict[str, Any] = {
     "id": "spot-large",
     "description": "Spot machines for bulk work.",

@@ -90,4 +90,3 @@ def _estimated(
         says = f"Without the time on machines: compute profile {compute} has no price."
         return Estimate(of_agent, len(reported), says)
     return Estimate(of_agent + Measured.of(computed).range_of(items), len(reported))
-

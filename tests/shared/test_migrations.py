@@ -23,7 +23,7 @@ from shared.models import TABLES
 from shared.settings import environment
 
 FOLDER = Path(migrations.__file__).parent
-ALL = ["0001_initial", "0002_faults", "0003_batches"]
+ALL = ["0001_initial", "0002_faults", "0003_batches", "0005_costs"]
 
 
 @pytest.fixture(params=["sqlite", "postgres"])
