@@ -7,6 +7,7 @@ from api import (
     audit,
     batches,
     compute_profiles,
+    costs,
     docs,
     health,
     live_batches,
@@ -63,6 +64,7 @@ def create_app(settings: Settings | None = None) -> Flask:
         (sessions.blp, "/sessions"),
         (compute_profiles.blp, "/compute-profiles"),
         (queues.blp, "/queues"),
+        (costs.blp, "/costs"),
         (tokens.blp, "/tokens"),
         (audit.blp, "/audit"),
     ):

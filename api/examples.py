@@ -101,6 +101,42 @@ FIRE_TIMES = {
         {"at": "2027-01-31T01:30:00Z", "local": "2027-01-31T02:30:00+01:00", "note": None}
     ],
 }
+FORECAST_ORDERS = {"agentId": "finance_agent", "cronExpression": "0 8 * * *"}
+FORECAST: dict[str, Any] = {
+    "from": "2027-01-30T10:15:00.125Z",
+    "firstRunAt": "2027-01-31T08:00:00Z",
+    "runsPerDay": 1.0,
+    "runsNextDay": 1,
+    "runsNext30Days": 30,
+    "costUsd": {
+        "run": {"low": 0.0013, "mean": 0.0021, "high": 0.0029, "worst": 0.0087},
+        "nextDay": {"low": 0.0013, "mean": 0.0021, "high": 0.0029, "worst": 0.0087},
+        "next30Days": {"low": 0.055, "mean": 0.063, "high": 0.071, "worst": 0.213},
+        "basedOn": 200,
+        "note": None,
+    },
+}
+_SUMS: dict[str, Any] = {
+    "inputTokens": 24360,
+    "outputTokens": 1920,
+    "totalTokens": 26280,
+    "costUsd": 0.063,
+}
+_SUMS |= {"unpricedRuns": 0, "computeUsd": None}
+COSTS: dict[str, Any] = {
+    "from": "2026-12-31T00:00:00Z",
+    "to": "2027-01-30T10:15:00.125Z",
+    "groupBy": "schedule",
+    "timezone": "UTC",
+    "total": {"runs": 30, **_SUMS},
+    "content": [
+        {"scheduleId": _SCHEDULE_ID, "name": NEW_SCHEDULE["name"], "runs": 30, **_SUMS},
+    ],
+    "number": 0,
+    "size": 200,
+    "totalElements": 1,
+    "totalPages": 1,
+}
 NEW_PROFILE: dict[str, Any] = {
     "id": "spot-large",
     "description": "Spot machines for bulk work.",

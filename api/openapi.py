@@ -43,6 +43,7 @@ _KEYLESS = (
     "/cancel",
     "/compute-profiles",
     "/continue",
+    "/forecast",
     "/pause",
     "/preview",
     "/resume",

@@ -15,6 +15,8 @@ from api.schemas.runs import RunOfScheduleQuerySchema, RunSchema
 from api.schemas.schedules import (
     ChangedScheduleSchema,
     FireTimesSchema,
+    ForecastOrdersSchema,
+    ForecastSchema,
     NewScheduleSchema,
     PreviewSchema,
     ReplacedScheduleSchema,
@@ -23,10 +25,11 @@ from api.schemas.schedules import (
     TriggeredSchema,
     TriggerSchema,
 )
-from shared import audit, clock, cron, db, history, new_runs, schedules
+from shared import audit, clock, cron, db, forecast, history, new_runs, schedules
 from shared.audit import Changes
 from shared.errors import CronError, Invalid
 from shared.fields import written
+from shared.forecast import Forecast
 from shared.pages import Paging
 from shared.states import Role
 
@@ -173,6 +176,55 @@ class Preview(MethodView):
                 ],
             }
         )
+
+
+@blp.route("/forecast", writes=Role.VIEWER)
+class ForecastOfOrders(MethodView):
+    """What a schedule would run and cost."""
+
+    @blp.body(ForecastOrdersSchema, example=examples.FORECAST_ORDERS)
+    @blp.answers(200, ForecastSchema, example=examples.FORECAST)
+    def post(self, orders: dict[str, Any]) -> Response:
+        """Forecast a schedule before it is made
+
+        Counts its fire times, and says as a range what its runs will cost, by what the latest of
+        the agent's have cost. What nobody knows is null, with the reason in `note`. Nothing is
+        saved.
+        """
+        return _forecasted(forecast.of_orders(orders, now=work.now()))
+
+
+@blp.route("/<uuid:schedule_id>/forecast")
+class ForecastOfSchedule(MethodView):
+    """What a schedule will run and cost."""
+
+    @blp.answers(200, ForecastSchema, example=examples.FORECAST)
+    def get(self, schedule_id: UUID) -> Response:
+        """Forecast a schedule
+
+        Whether or not it is enabled.
+        """
+        return _forecasted(forecast.of_schedule(schedule_id, now=work.now()))
+
+
+def _forecasted(found: Forecast) -> Response:
+    cadence, cost = found.cadence, found.cost
+    return answer(
+        {
+            "from": written(cadence.since),
+            "firstRunAt": cadence.first and written(cadence.first),
+            "runsPerDay": round(cadence.per_day, 3),
+            "runsNextDay": cadence.next_day,
+            "runsNext30Days": cadence.next_30_days,
+            "costUsd": {
+                "run": found.cost_of(1),
+                "nextDay": found.cost_of(cadence.next_day),
+                "next30Days": found.cost_of(cadence.next_30_days),
+                "basedOn": cost.measured.count if cost.measured else 0,
+                "note": cost.note,
+            },
+        }
+    )
 
 
 def _changed(schedule_id: UUID, fields: Mapping[str, Any]) -> Response:

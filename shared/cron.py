@@ -27,7 +27,6 @@ __all__ = [
     "describe",
     "fire_times",
     "load_zone",
-    "next_fire_time",
     "parse",
     "preview",
 ]
@@ -49,11 +48,6 @@ class FireTime:
     at: datetime
     local: datetime
     note: str | None
-
-
-def next_fire_time(expression: str, timezone: str, after: datetime) -> datetime | None:
-    """The first instant after *after* at which it fires; None if the calendar ends before."""
-    return next(fire_times(parse(expression), load_zone(timezone), after), None)
 
 
 def preview(expression: str, timezone: str, after: datetime, count: int) -> list[FireTime]:

@@ -299,6 +299,22 @@ Run.add_index(
 # History, newest first.
 Run.add_index(Run.index(Run.schedule, Run.id, name="run_of_schedule", safe=False))
 Run.add_index(Run.index(Run.agent_id, Run.id, name="run_of_agent", safe=False))
+# What runs have used up is added up from this alone. No run is in it before its end.
+Run.add_index(
+    Run.index(
+        Run.finished_at,
+        Run.schedule,
+        Run.agent_id,
+        Run.model,
+        Run.input_tokens,
+        Run.output_tokens,
+        Run.cost_usd,
+        Run.compute_usd,
+        name="run_costs",
+        where=Run.finished_at.is_null(False) & Run.started_at.is_null(False),
+        safe=False,
+    )
+)
 
 
 class RunEvent(Record):

@@ -29,7 +29,8 @@ def prune(*, days: int, now: datetime) -> Iterator[int]:
     """Delete what need not be kept at *now*, step by step; how many runs went with each step.
 
     Runs that ended more than *days* ago go (0: none of them), sessions that were silent for so
-    long, and of a schedule with `keep_last` all runs but so many. Each step is a short transaction, and nobody has to take all of them.
+    long, and of a schedule with `keep_last` all runs but so many. Each step is a short transaction,
+    and nobody has to take all of them.
     """
     if days:
         before = now - timedelta(days=days)

@@ -76,6 +76,11 @@ def check_known(schedule_id: UUID) -> None:
         raise NotFound("schedule", schedule_id)
 
 
+def timing_of(values: Mapping[str, Any]) -> Timing:
+    """That part of *values* which decides when a schedule fires."""
+    return Timing(**{name: values[name] for name in _TIMING})
+
+
 def create(
     fields: Mapping[str, Any], *, key: IdempotencyKey | None, now: datetime
 ) -> tuple[UUID, bool]:
@@ -90,7 +95,7 @@ def create(
             return made, False
         values = {**DEFAULTS, **fields}
         templates.check(values["message"])
-        timing = _timing(values)
+        timing = timing_of(values)
         timing.check()
         timing.check_future(now)
         agents.check_usable(values["agent_id"])
@@ -126,7 +131,7 @@ def change(
             return {}
         edits = {name: new for name, (_, new) in changes.items()}
         if schedule.error is not None or not changes.keys().isdisjoint(_TIMING):
-            edits |= _retimed(_timing(after), changes, now)
+            edits |= _retimed(timing_of(after), changes, now)
         if "message" in changes:
             templates.check(after["message"])
         if "agent_id" in changes:
@@ -192,10 +197,6 @@ def _one_of_two(fields: Mapping[str, Any]) -> dict[str, Any]:
             name: fields[name] for name in fields if fields[name] is not None or name not in unnamed
         },
     }
-
-
-def _timing(values: Mapping[str, Any]) -> Timing:
-    return Timing(**{name: values[name] for name in _TIMING})
 
 
 def _made_with(key: IdempotencyKey) -> UUID | None:

@@ -1,7 +1,9 @@
 """When a schedule fires: what may be asked for, and its first fire time."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from itertools import takewhile
 
 from shared import cron
 from shared.errors import CronError, Invalid
@@ -50,13 +52,19 @@ class Timing:
 
     def first_after(self, now: datetime) -> datetime | None:
         """The first fire time after *now*. None: there is none, or it is disabled."""
-        if not self.enabled:
-            return None
+        return next(self.fire_times(now), None) if self.enabled else None
+
+    def fire_times(self, now: datetime) -> Iterator[datetime]:
+        """The fire times after *now*, in order, if it is enabled."""
         if self.cron_expression is None:
-            return self.run_at if self.run_at is not None and self.run_at > now else None
-        after = now if self.start_at is None else max(now, self.start_at - _INSTANT)
-        first = cron.next_fire_time(self.cron_expression, self.timezone, after)
-        return first if first is not None and self._includes(first) else None
+            assert self.run_at is not None
+            return iter([self.run_at] if self.run_at > now else [])
+        parsed, zone = cron.parse(self.cron_expression), cron.load_zone(self.timezone)
+        return takewhile(self._includes, cron.fire_times(parsed, zone, self.not_until(now)))
+
+    def not_until(self, now: datetime) -> datetime:
+        """The last instant, from *now* on, at which it cannot fire yet."""
+        return now if self.start_at is None else max(now, self.start_at - _INSTANT)
 
     def describe(self) -> str:
         """When it fires, in words."""

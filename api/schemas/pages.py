@@ -10,6 +10,16 @@ from shared.listing import Listing
 from shared.pages import DEFAULT_SIZE, LARGEST_SIZE
 
 
+def page_size(default: int) -> fields.Integer:
+    """How many entries a page has."""
+    return fields.Integer(
+        load_default=default,
+        validate=validate.Range(1, LARGEST_SIZE, error=f"Give a number from 1 to {LARGEST_SIZE}."),
+        error_messages={"invalid": "Give a whole number.", "too_large": "Give a smaller number."},
+        metadata=described("How many entries a page has."),
+    )
+
+
 class ListQuerySchema(CamelSchema):
     """Which page of a list, in which order."""
 
@@ -21,12 +31,7 @@ class ListQuerySchema(CamelSchema):
         error_messages={"invalid": "Give a whole number.", "too_large": "Give a smaller number."},
         metadata=described("The page, counted from 0."),
     )
-    size = fields.Integer(
-        load_default=DEFAULT_SIZE,
-        validate=validate.Range(1, LARGEST_SIZE, error=f"Give a number from 1 to {LARGEST_SIZE}."),
-        error_messages={"invalid": "Give a whole number.", "too_large": "Give a smaller number."},
-        metadata=described("How many entries a page has."),
-    )
+    size = page_size(DEFAULT_SIZE)
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)

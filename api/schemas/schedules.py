@@ -261,3 +261,64 @@ class FireTimesSchema(CamelSchema):
     fire_times = fields.List(
         fields.Nested(FireTimeSchema), metadata=described("When it fires next, in order.")
     )
+
+
+class ForecastOrdersSchema(NewScheduleSchema):
+    """What decides how often a schedule runs and what that costs. `agentId` and one of
+    `cronExpression` and `runAt` are all it needs."""
+
+    class Meta(NewScheduleSchema.Meta):
+        fields = (
+            *("agent_id", "cron_expression", "run_at", "timezone", "start_at", "end_at"),
+            "max_attempts",
+        )
+
+
+class CostRangeSchema(CamelSchema):
+    """What some runs will cost, in US dollars: 19 times out of 20 within a range."""
+
+    low = fields.Float(metadata=described("The least."))
+    mean = fields.Float(metadata=described("As much as the measured runs cost on average."))
+    high = fields.Float(metadata=described("The most."))
+    worst = fields.Float(
+        metadata=described("The most, if each run were started all of `maxAttempts` times.")
+    )
+
+
+class ForecastCostSchema(CamelSchema):
+    """What the runs of a schedule will cost; null where nobody knows."""
+
+    run = fields.Nested(CostRangeSchema, allow_none=True, metadata=described("One of them."))
+    next_day = fields.Nested(
+        CostRangeSchema, allow_none=True, metadata=described("Those of `runsNextDay`.")
+    )
+    next_30_days = fields.Nested(
+        CostRangeSchema,
+        allow_none=True,
+        metadata=described("Those of `runsNext30Days`."),
+    )
+    based_on = fields.Integer(
+        metadata=described("How many of the agent's latest runs said what they cost.")
+    )
+    note = fields.String(
+        allow_none=True, metadata=described("What is not known, in a sentence; null: nothing.")
+    )
+
+
+class ForecastSchema(CamelSchema):
+    """What a schedule will run and cost, if none of its fire times is skipped or missed."""
+
+    since = instant(
+        "From when on it is counted: now, or `startAt` if that is later.", data_key="from"
+    )
+    first_run_at = instant("Its first fire time; null: it has none.", allow_none=True)
+    runs_per_day = fields.Float(
+        metadata=described("How often it fires a day, on average over the 30 days or till `endAt`.")
+    )
+    runs_next_day = fields.Integer(metadata=described("How often it fires in the first 24 hours."))
+    runs_next_30_days = fields.Integer(
+        metadata=described("How often it fires in the first 30 days.")
+    )
+    cost_usd = fields.Nested(
+        ForecastCostSchema, metadata=described("What its runs will cost, in US dollars.")
+    )

@@ -3,8 +3,9 @@
 from math import sqrt
 from typing import Any
 
-from shared.batches.estimates import Estimate, Measured, Range
+from shared.batches.estimates import Estimate
 from shared.batches.row import State
+from shared.measuring import Measured, Range
 
 # So many items must have ended for what they cost to say more than what others did.
 _LEAST_MEASURED = 5

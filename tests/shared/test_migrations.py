@@ -23,7 +23,10 @@ from shared.models import TABLES
 from shared.settings import environment
 
 FOLDER = Path(migrations.__file__).parent
-ALL = ["0001_initial", "0002_faults", "0003_batches", "0004_conversations"]
+ALL = [
+    *("0001_initial", "0002_faults", "0003_batches", "0004_conversations", "0005_costs"),
+    "0006_budgets",
+]
 
 
 @pytest.fixture(params=["sqlite", "postgres"])
