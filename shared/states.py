@@ -88,8 +88,31 @@ class ErrorCode(StrEnum):
     REJECTED = "REJECTED"
     OUTPUT_TOO_LARGE = "OUTPUT_TOO_LARGE"
     OVERLAP = "OVERLAP"
+    BUDGET_EXCEEDED = "BUDGET_EXCEEDED"
     AGENT_DISABLED = "AGENT_DISABLED"
     MISFIRE = "MISFIRE"
+
+
+class BudgetScope(StrEnum):
+    """Whose runs a budget is for."""
+
+    INSTANCE = "INSTANCE"
+    AGENT = "AGENT"
+    SCHEDULE = "SCHEDULE"
+
+
+class Period(StrEnum):
+    """How long the money of a budget is to last."""
+
+    DAY = "DAY"
+    MONTH = "MONTH"
+
+
+class WhenSpent(StrEnum):
+    """What becomes of a run for which a budget has no room."""
+
+    SKIP = "SKIP"
+    PAUSE = "PAUSE"
 
 
 class Role(StrEnum):
