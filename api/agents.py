@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from typing import Any
-from uuid import UUID
 
 from flask import Response
 from flask.views import MethodView
@@ -22,6 +21,7 @@ from api.schemas.runs import NewRunSchema, QueuedSchema
 from shared import agents, audit, db, kinds, new_runs
 from shared.audit import Changes
 from shared.errors import Invalid
+from shared.new_runs import Made
 from shared.pages import Paging
 from shared.states import Role
 
@@ -110,10 +110,11 @@ class BackgroundRun(MethodView):
     def post(self, orders: dict[str, Any], agent_id: str) -> Response:
         """Run an agent in the background
 
-        With an `Idempotency-Key`, asking twice makes one run.
+        With an `Idempotency-Key`, asking twice makes one run. Where a budget has no room for it,
+        the answer is 409, or a run that is `PAUSED`, as that budget says.
         """
 
-        def make(**how: Any) -> UUID:
+        def make(**how: Any) -> Made:
             return new_runs.background(agent_id, **orders, **how)
 
         return queued(making.run(make, "agent.run", ("agent", agent_id)))

@@ -94,6 +94,30 @@ AGENT: dict[str, Any] = {
     "updatedAt": "2027-01-30T10:15:00.125Z",
     "version": 1,
 }
+NEW_BUDGET: dict[str, Any] = {
+    "scope": "AGENT",
+    "agentId": "finance_agent",
+    "period": "DAY",
+    "timezone": "Europe/Berlin",
+    "limitUsd": 5,
+    "runUsd": 0.25,
+    "whenSpent": "SKIP",
+}
+BUDGET: dict[str, Any] = {
+    "id": "019bf3a4-5d00-7c3e-8a52-6f1f0c9a7b22",
+    **NEW_BUDGET,
+    "scheduleId": None,
+    "limitUsd": 5.0,
+    "spentUsd": 1.31,
+    "reservedUsd": 0.5,
+    "remainingUsd": 3.19,
+    "unpricedRuns": 0,
+    "periodStartsAt": "2027-01-30T23:00:00Z",
+    "periodEndsAt": "2027-01-31T23:00:00Z",
+    "createdAt": "2027-01-30T10:15:00.125Z",
+    "updatedAt": "2027-01-30T10:15:00.125Z",
+    "version": 1,
+}
 PREVIEW = {"cronExpression": "30 2 * * *", "timezone": "Europe/Berlin", "count": 1}
 FIRE_TIMES = {
     "description": "At 02:30 (Europe/Berlin)",

@@ -2,35 +2,36 @@
 
 from datetime import datetime
 from typing import Protocol
-from uuid import UUID
 
 from api import access, reading, work
 from api.services import services
 from shared import audit, db, history, once
 from shared.idempotency import IdempotencyKey
+from shared.new_runs import Made
+from shared.states import QUEUED
 
 
 class Make(Protocol):
-    """Makes a run, and gives its id; the same key gives the same run."""
+    """Makes a run; the same key gives the same run."""
 
-    def __call__(self, *, key: IdempotencyKey | None, now: datetime) -> UUID: ...
+    def __call__(self, *, key: IdempotencyKey | None, now: datetime) -> Made: ...
 
 
-def run(make: Make, action: str, resource: tuple[str, object]) -> UUID:
-    """Make a run, record that *action* made it, and send it to a worker; its id.
+def run(make: Make, action: str, resource: tuple[str, object]) -> Made:
+    """Make a run, record that *action* made it, and send it to a worker.
 
     A repeated request is answered as the first was, and leaves no second record.
     """
     now, key = work.now(), reading.idempotency_key()
     with db.transaction():
-        made = None
+        before = None
         if key is not None:
             once.hold(key)
-            made = history.made_with(key.key)
-        run_id = make(key=key, now=now)
-        if made is None:
-            changes = {"runId": (None, str(run_id))}
+            before = history.made_with(key.key)
+        made = make(key=key, now=now)
+        if before is None:
+            changes = {"runId": (None, str(made.id))}
             audit.record(access.principal(), action, resource, changes, now=now)
-    if made is None:
-        services().dispatch(run_id)
-    return run_id
+    if before is None and made.status is QUEUED:
+        services().dispatch(made.id)
+    return made

@@ -22,8 +22,8 @@ from api.schemas.runs import (
 )
 from api.services import services
 from shared import approvals, audit, db, history, new_runs, runs
+from shared.new_runs import Made
 from shared.pages import Paging
-from shared.states import QUEUED
 
 blp = Blueprint("runs", says="What ran, runs, and is to run.")
 _JSON = "application/json"
@@ -105,7 +105,8 @@ class ContinueRun(MethodView):
         """Continue a paused run
 
         Says what is to become of each call that its agent asks for in `asks`: approved or not. It
-        goes on, on any worker, from where it was.
+        goes on, on any worker, from where it was. One that waits for money is continued without a
+        body; it goes on although its budget has no room, and is counted there.
         """
         now = work.now()
         with db.transaction():
@@ -125,16 +126,17 @@ class RetryRun(MethodView):
     def post(self, run_id: UUID) -> Response:
         """Run it again
 
-        Makes a new run with the orders of one that has ended.
+        Makes a new run with the orders of one that has ended. Where a budget has no room for it,
+        the answer is 409, or a run that is `PAUSED`, as that budget says.
         """
 
-        def make(**how: Any) -> UUID:
+        def make(**how: Any) -> Made:
             return new_runs.retry(run_id, **how)
 
         return queued(making.run(make, "run.retry", ("run", run_id)))
 
 
-def queued(run_id: UUID) -> Response:
+def queued(made: Made) -> Response:
     """The answer that a run was made."""
-    body = {"runId": str(run_id), "status": QUEUED.value}
-    return answer(body, 202, {"Location": f"/api/v1/runs/{run_id}"})
+    body = {"runId": str(made.id), "status": made.status.value}
+    return answer(body, 202, {"Location": f"/api/v1/runs/{made.id}"})

@@ -30,12 +30,14 @@ from shared.audit import Changes
 from shared.errors import CronError, Invalid
 from shared.fields import written
 from shared.forecast import Forecast
+from shared.new_runs import Made
 from shared.pages import Paging
-from shared.states import Role
+from shared.states import PAUSED, Role
 
 blp = Blueprint("schedules", says="Standing orders: which agent, what to tell it, and when.")
 SCHEDULE = Renderer(ScheduleSchema, schedules.SCHEDULES)
 RUN = Renderer(RunSchema, history.RUNS)
+_WAITS = "Schedule execution waits for money: the run is paused, and its error says why."
 
 
 @blp.route("")
@@ -115,17 +117,20 @@ class Trigger(MethodView):
     def post(self, orders: dict[str, Any], schedule_id: UUID) -> Response:
         """Run a schedule now
 
-        Whatever its expression says, and even while it is disabled. The body may be left out.
+        Whatever its expression says, and even while it is disabled. The body may be left out. Where
+        a budget has no room for it, the answer is 409, or a run that is `PAUSED`, as that budget
+        says.
         """
 
-        def make(**how: Any) -> UUID:
+        def make(**how: Any) -> Made:
             message = orders.get("message")
             return new_runs.trigger(
                 schedule_id, message=message, metadata=orders["metadata"], **how
             )
 
-        run_id = making.run(make, "schedule.trigger", ("schedule", schedule_id))
-        body = {"message": "Schedule execution triggered.", "runId": str(run_id)}
+        run_id, status = making.run(make, "schedule.trigger", ("schedule", schedule_id))
+        says = _WAITS if status is PAUSED else "Schedule execution triggered."
+        body = {"message": says, "runId": str(run_id)}
         return answer(body, 202, {"Location": f"/api/v1/runs/{run_id}"})
 
 

@@ -11,7 +11,7 @@ from shared.batches.models import Batch
 from shared.errors import Conflict, Invalid, NotFound, VersionMismatch
 from shared.findings import count
 from shared.listing import Listing
-from shared.models import Agent, Schedule
+from shared.models import Agent, Budget, Schedule
 from shared.pages import Page, Paging, Row
 from shared.wire import camel
 
@@ -122,7 +122,10 @@ def change(agent: Agent, fields: Mapping[str, Any], *, now: datetime) -> Changes
 
 
 def delete(agent: Agent, *, now: datetime) -> None:
-    """Delete an agent that is locked. Raises `Conflict` while schedules or batches use it."""
+    """Delete an agent that is locked.
+
+    Raises `Conflict` while schedules or batches use it, or it has a budget.
+    """
     users = Schedule.select().where(Schedule.agent == agent.id, Schedule.deleted_at.is_null())
     schedules = users.count()
     if schedules:
@@ -138,6 +141,8 @@ def delete(agent: Agent, *, now: datetime) -> None:
         raise Conflict(
             f"Agent {agent.id} is used by {count(batches.count(), 'batch', 'batches')} under way."
         )
+    if Budget.select().where(Budget.agent == agent.id).exists():
+        raise Conflict(f"Agent {agent.id} has a budget; delete that first.")
     _update(agent, {"deleted_at": now, "enabled": False}, now)
 
 

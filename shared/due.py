@@ -13,10 +13,12 @@ from uuid import UUID
 
 from shared import cron, db, new_runs, policy
 from shared.attempts import failure
+from shared.budgets import ledger
+from shared.budgets.ledger import Ledger
 from shared.db import stamp
 from shared.dispatch import Outgoing
 from shared.ids import uuid7_hex
-from shared.states import QUEUED, CatchUp, Overlap
+from shared.states import PAUSED, QUEUED, SKIPPED, CatchUp, ErrorCode, Overlap, WhenSpent
 
 logger = logging.getLogger(__name__)
 
@@ -72,10 +74,14 @@ def settle(
     rows: list[dict[str, Any]] = []
     moves: list[dict[str, Any]] = []
     due: list[tuple[Any, ...]] = [(db.uuid_hex(id), *rest) for id, *rest in _due(now, limit, only)]
-    active = _active([schedule_id for schedule_id, *_ in due])
-    ruled = [(id, jitter, Rule._make([*rest, id in active])) for id, jitter, *rest in due]
-    # Where there is not room for all of them, the urgent are to have it.
-    for schedule_id, jitter_seconds, rule in sorted(ruled, key=_urgency):
+    active, waiting = _unfinished([schedule_id for schedule_id, *_ in due])
+    book = ledger.opened([(agent_id, id) for id, agent_id, *_ in due], now=now)
+    ruled = [
+        (id, agent_id, jitter, Rule._make([*rest, id in active]))
+        for id, agent_id, jitter, *rest in due
+    ]
+    # Where there is not room for all of them, the urgent are to have it; so with money.
+    for schedule_id, agent_id, jitter_seconds, rule in sorted(ruled, key=_urgency):
         try:
             plan = memo.get(rule)
             if plan is None:
@@ -83,6 +89,8 @@ def settle(
                     memo.clear()
                 plan = memo[rule] = _plan(rule, now)
             made = _made(plan, schedule_id, jitter_seconds, now)
+            if book is not None:
+                _admit(made, book, agent_id, waits=schedule_id in waiting, now=now)
             if outgoing is not None and not jitter_seconds:
                 _post(made, outgoing, rule)
         except Exception as error:
@@ -100,8 +108,8 @@ def settle(
     return len(moves)
 
 
-def _urgency(ruled: tuple[str, int, Rule]) -> int:
-    return -ruled[2].priority
+def _urgency(ruled: tuple[str, str, int, Rule]) -> int:
+    return -ruled[3].priority
 
 
 def next_due_at() -> datetime | None:
@@ -113,9 +121,9 @@ def next_due_at() -> datetime | None:
 
 # The agents are locked against edits, but not against each other's schedules.
 _DUE = """
-    SELECT s.id, s.jitter_seconds, s.cron_expression, s.timezone, s.next_run_at, s.end_at,
-      s.overlap_policy, s.catch_up_policy, s.catch_up_window_seconds, s.priority, a.enabled,
-      a.max_concurrency IS NOT NULL
+    SELECT s.id, s.agent_id, s.jitter_seconds, s.cron_expression, s.timezone, s.next_run_at,
+      s.end_at, s.overlap_policy, s.catch_up_policy, s.catch_up_window_seconds, s.priority,
+      a.enabled, a.max_concurrency IS NOT NULL
     FROM schedule s JOIN agent a ON a.id = s.agent_id
     WHERE s.enabled AND s.next_run_at <= :now {only}
     ORDER BY s.next_run_at LIMIT :limit {locking}
@@ -150,24 +158,28 @@ def _due(now: datetime, limit: int, only: UUID | None) -> list[tuple[Any, ...]]:
     return rows
 
 
-def _active(schedule_ids: list[str]) -> set[str]:
-    """Those schedules of which a scheduled run has not ended, and does not wait for a person.
+def _unfinished(schedule_ids: list[str]) -> tuple[set[str], set[str]]:
+    """Those schedules of which a scheduled run goes on, and those of which one waits for money.
+
+    One that waits for a person goes on only for those that want it so.
 
     Asked once they are locked: what was seen before may have been the time before another
     scheduler's tick.
     """
     if not schedule_ids:
-        return set()
+        return set(), set()
     rows = db.execute(
         f"""
-        SELECT schedule_id FROM run WHERE finished_at IS NULL AND trigger = 'SCHEDULE'
-          AND (status <> 'PAUSED'
+        SELECT schedule_id, status = 'PAUSED' AND attempt = 0 FROM run
+        WHERE finished_at IS NULL AND trigger = 'SCHEDULE'
+          AND (status <> 'PAUSED' OR attempt = 0
             OR (SELECT s.paused_overlaps FROM schedule s WHERE s.id = run.schedule_id))
           AND {db.among("schedule_id", "ids")}
         """,
         {"ids": json.dumps(schedule_ids)},
-    )
-    return {db.uuid_hex(id) for (id,) in rows.fetchall()}
+    ).fetchall()
+    active = {db.uuid_hex(id) for id, waits in rows if not waits}
+    return active, {db.uuid_hex(id) for id, waits in rows if waits}
 
 
 def _plan(rule: Rule, now: datetime) -> Plan:
@@ -236,6 +248,27 @@ def _made(plan: Plan, schedule_id: str, jitter_seconds: int, now: datetime) -> l
             fire_time = occurrence.scheduled_for
             row["available_at"] = stamp(fire_time + policy.jitter(schedule_id, fire_time, most))
     return rows
+
+
+def _admit(
+    rows: list[dict[str, Any]], book: Ledger, agent_id: str, *, waits: bool, now: datetime
+) -> None:
+    """Reserve money for the queued among *rows*, of one schedule; those without room do not go.
+
+    Of a schedule one run at a time *waits* for a person to let it go on.
+    """
+    for row in rows:
+        if row["status"] != QUEUED:
+            continue
+        refusal = book.refusal(agent_id, row["schedule_id"])
+        if refusal is None:
+            row["reserved"] = book.reserve(agent_id, row["schedule_id"]) or None
+            continue
+        row["error"] = failure(ErrorCode.BUDGET_EXCEEDED, refusal.says)
+        if refusal.when_spent is WhenSpent.PAUSE and not waits:
+            row["status"], waits = PAUSED.value, True
+        else:
+            row["status"], row["finished_at"] = SKIPPED.value, stamp(now)
 
 
 def _post(rows: list[dict[str, Any]], outgoing: Outgoing, rule: Rule) -> None:

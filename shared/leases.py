@@ -53,6 +53,7 @@ def reap(lapsed: Collection[Leased], *, now: datetime) -> list[tuple[UUID, RunSt
     """Take runs from owners that have not renewed those leases; each with what became of it."""
     lost: list[tuple[UUID, RunStatus]] = []
     until = {each.lease: each.until for each in lapsed}
+    ends: dict[Lease, Outcome] = {}
     with db.transaction():
         query = Run.select().where(Run.id.in_([held.run_id for held in until]), runs.IS_RUNNING)
         if not db.is_sqlite():
@@ -64,15 +65,14 @@ def reap(lapsed: Collection[Leased], *, now: datetime) -> list[tuple[UUID, RunSt
             says = f"The lease of {run.leased_by} on attempt {run.attempt} ran out."
             error = failure(ErrorCode.WORKER_LOST, says)
             if run.cancel_requested_at is not None:
-                ended = runs.finish({held: Outcome(status=CANCELLED)}, now=now)
-                status, moved = CANCELLED, bool(ended)
+                ends[held] = Outcome(status=CANCELLED)
             elif run.attempt - run.uncounted >= run.max_attempts:
-                ended = runs.finish({held: Outcome(status=FAILED, error=error)}, now=now)
-                status, moved = FAILED, bool(ended)
-            else:
-                status, moved = QUEUED, runs.retry_later(held, error, at=now, now=now)
-            if moved:
-                lost.append((run.id, status))
+                ends[held] = Outcome(status=FAILED, error=error)
+            elif runs.retry_later(held, error, at=now, now=now):
+                lost.append((run.id, QUEUED))
+        # All at once, so that whoever ends runs locks their budgets in one order.
+        ended = runs.finish(ends, now=now) if ends else ()
+        lost += [(held.run_id, ends[held].status) for held in ended]
     return lost
 
 

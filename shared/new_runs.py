@@ -1,21 +1,35 @@
 """The making of runs: each a snapshot of what its schedule and agent say at that moment.
 
 Every maker is one INSERT … SELECT, so that what is copied is never read before it is written. The
-unique keys of the table decide who was first.
+unique keys of the table decide who was first. Where there are budgets, a run is admitted by a
+ledger in the transaction that makes it.
 """
 
 import json
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from shared import db
+from shared.attempts import failure
+from shared.budgets import ledger
 from shared.errors import Conflict, NotFound
 from shared.idempotency import IdempotencyKey
 from shared.ids import uuid7
 from shared.models import Agent, Run, Schedule
-from shared.states import ENDED, MISSED, Trigger
+from shared.states import (
+    ENDED,
+    MISSED,
+    PAUSED,
+    QUEUED,
+    ErrorCode,
+    RunStatus,
+    Trigger,
+    WhenSpent,
+)
+
+_RETURNING = "ON CONFLICT DO NOTHING RETURNING agent_id, schedule_id"
 
 # Column of `run` → the expression that fills it.
 _ALWAYS = {
@@ -70,7 +84,20 @@ _DUE = {
     # Of a run that is marked as sent from the start.
     "dispatches": "int",
     "dispatch_at": "utc",
+    # Of one that budgets cover.
+    "reserved": "json",
 }
+
+
+class Made(NamedTuple):
+    """A run that was made, or had been before with the same key, and whether it pauses."""
+
+    id: UUID
+    status: RunStatus
+
+
+class BudgetExceeded(Conflict):
+    """A budget that covers the run has no room for it."""
 
 
 def for_fire_times(rows: list[dict[str, Any]], *, now: datetime) -> None:
@@ -98,9 +125,12 @@ def for_fire_times(rows: list[dict[str, Any]], *, now: datetime) -> None:
     source = f"""
         {db.rows("rows", due)} d
         JOIN schedule s ON s.id = d.schedule_id JOIN agent a ON a.id = s.agent_id
-        WHERE true ON CONFLICT DO NOTHING
+        WHERE true ON CONFLICT DO NOTHING {"RETURNING id" if "reserved" in due else ""}
     """
-    db.execute(insert(columns, source), {"rows": json.dumps(rows), "now": db.stamp(now)})
+    made = db.execute(insert(columns, source), {"rows": json.dumps(rows), "now": db.stamp(now)})
+    if "reserved" in due:
+        ids = {db.uuid_hex(id) for (id,) in made.fetchall()}
+        ledger.count(row["reserved"] for row in rows if row["id"] in ids and row.get("reserved"))
 
 
 def trigger(
@@ -110,11 +140,12 @@ def trigger(
     metadata: Mapping[str, Any],
     key: IdempotencyKey | None,
     now: datetime,
-) -> UUID:
-    """Make a run of a schedule now, whatever its fire times; its id.
+) -> Made:
+    """Make a run of a schedule now, whatever its fire times.
 
     *message* and *metadata* override what the schedule says. The same *key* gives the same run.
-    Raises `NotFound`; `Conflict` if the agent is disabled; `Invalid` on a key of another request.
+    Raises `NotFound`; `Conflict` if the agent is disabled or a budget spent; `Invalid` on a key of
+    another request.
     """
     columns = {**_ALWAYS, **_OF_SCHEDULE}
     values: dict[str, Any] = {"schedule_id": schedule_id.hex}
@@ -124,16 +155,15 @@ def trigger(
     source = f"""
         schedule s JOIN agent a ON a.id = s.agent_id
         WHERE s.id = :schedule_id AND s.deleted_at IS NULL AND a.enabled
-        {db.locking("FOR NO KEY UPDATE OF s FOR SHARE OF a")}
-        ON CONFLICT DO NOTHING RETURNING id
+        {db.locking("FOR NO KEY UPDATE OF s FOR SHARE OF a")} {_RETURNING}
     """
     with db.transaction():
-        run_id, is_new = _make(columns, source, values, Trigger.MANUAL, metadata, key, now)
-        if run_id is None:
+        made, is_new = _make(columns, source, values, Trigger.MANUAL, metadata, key, now)
+        if made is None:
             raise _no_run_of_schedule(schedule_id)
         if is_new:
-            Schedule.update(last_run_id=run_id).where(Schedule.id == schedule_id).execute()
-    return run_id
+            Schedule.update(last_run_id=made.id).where(Schedule.id == schedule_id).execute()
+    return made
 
 
 def background(
@@ -148,11 +178,11 @@ def background(
     key: IdempotencyKey | None,
     now: datetime,
     trigger: Trigger = Trigger.API,
-) -> UUID:
-    """Make a run of an agent without a schedule; its id.
+) -> Made:
+    """Make a run of an agent without a schedule.
 
-    The same *key* gives the same run. Raises `NotFound`; `Conflict` if the agent is disabled;
-    `Invalid` on a key of another request.
+    The same *key* gives the same run. Raises `NotFound`; `Conflict` if the agent is disabled or a
+    budget spent; `Invalid` on a key of another request.
     """
     columns = {
         **_ALWAYS,
@@ -176,29 +206,27 @@ def background(
     }
     source = f"""
         agent a WHERE a.id = :agent_id AND a.deleted_at IS NULL AND a.enabled
-        {db.locking("FOR SHARE")}
-        ON CONFLICT DO NOTHING RETURNING id
+        {db.locking("FOR SHARE")} {_RETURNING}
     """
     with db.transaction():
-        run_id, _ = _make(columns, source, values, trigger, metadata, key, now)
-        if run_id is None:
+        made, _ = _make(columns, source, values, trigger, metadata, key, now)
+        if made is None:
             raise _no_run_of_agent(agent_id)
-    return run_id
+    return made
 
 
-def retry(run_id: UUID, *, key: IdempotencyKey | None, now: datetime) -> UUID:
-    """Make a new run with the orders of one that has ended; its id.
+def retry(run_id: UUID, *, key: IdempotencyKey | None, now: datetime) -> Made:
+    """Make a new run with the orders of one that has ended.
 
     The same *key* gives the same run. Raises `NotFound`; `Conflict` if the run has not ended or
-    was never one; `Invalid` on a key of another request.
+    was never one, or a budget is spent; `Invalid` on a key of another request.
     """
     columns = {**_ALWAYS, **_OF_RUN, "retry_of": "r.id"}
     source = f"""
         run r JOIN agent a ON a.id = r.agent_id
         WHERE r.id = :run_id AND r.status IN ({", ".join(f"'{each}'" for each in _RETRIED)})
           AND a.deleted_at IS NULL AND a.enabled
-        {db.locking("FOR SHARE OF a")}
-        ON CONFLICT DO NOTHING RETURNING id
+        {db.locking("FOR SHARE OF a")} {_RETURNING}
     """
     with db.transaction():
         new, _ = _make(columns, source, {"run_id": run_id.hex}, Trigger.RETRY, {}, key, now)
@@ -223,10 +251,10 @@ def _make(
     metadata: Mapping[str, Any],
     key: IdempotencyKey | None,
     now: datetime,
-) -> tuple[UUID | None, bool]:
-    """Insert one run; its id, or that of the run first made with *key*, and whether it is new.
+) -> tuple[Made | None, bool]:
+    """Insert one run, or find that first made with *key*; and whether it is new.
 
-    None: there is nothing to make it of.
+    None: there is nothing to make it of. Raises `BudgetExceeded`.
     """
     run_id = uuid7(now)
     cursor = db.execute(
@@ -242,15 +270,33 @@ def _make(
             "now": db.stamp(now),
         },
     )
-    if cursor.fetchone() is not None:
-        return run_id, True
+    made = cursor.fetchone()
+    if made is not None:
+        agent_id, schedule_id = made
+        return Made(run_id, _admit(run_id, agent_id, schedule_id, now)), True
     if key is None:
         return None, False
     first: Run | None = Run.get_or_none(Run.idempotency_key == key.key)
     if first is None:
         return None, False
     key.check(first.request_hash)
-    return first.id, False
+    return Made(first.id, PAUSED if first.status is PAUSED else QUEUED), False
+
+
+def _admit(run_id: UUID, agent_id: str, schedule_id: UUID | str | None, now: datetime) -> RunStatus:
+    """Have a run that was just made go, or pause for want of money. Raises `BudgetExceeded`."""
+    book = ledger.opened([(agent_id, schedule_id)], now=now)
+    if book is None:
+        return QUEUED
+    refusal = book.refusal(agent_id, schedule_id)
+    if refusal is None:
+        ledger.hold(run_id, book.reserve(agent_id, schedule_id))
+        return QUEUED
+    if refusal.when_spent is WhenSpent.SKIP:
+        raise BudgetExceeded(refusal.says)
+    error = failure(ErrorCode.BUDGET_EXCEEDED, refusal.says)
+    Run.update(status=PAUSED, error=error).where(Run.id == run_id).execute()
+    return PAUSED
 
 
 def insert(columns: Mapping[str, str], source: str) -> str:

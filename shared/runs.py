@@ -14,6 +14,7 @@ from peewee import SQL, Case, fn
 
 from shared import db, events, policy
 from shared.attempts import NOTHING, Claimed, Lease, Outcome, Usage, failure
+from shared.budgets import ledger
 from shared.db import stamp
 from shared.errors import Conflict, NotFound
 from shared.messages import RUNS_QUEUE
@@ -303,14 +304,27 @@ def resume(
 ) -> None:
     """Queue a paused run again, with *answers* to what it asked; it counts as no attempt.
 
-    Raises `NotFound`, or `Conflict` if it is not paused.
+    One that waits for money goes on although its budgets have no room. Raises `NotFound`, or
+    `Conflict` if it is not paused.
     """
+    # What waits for money has not been started yet.
+    fresh = Run.attempt == 0
     going_on = _requeue(
-        now, uncounted=Run.uncounted + 1, asks=None, answers=answers, answer_by=None
+        now,
+        uncounted=Case(None, [(fresh, Run.uncounted)], Run.uncounted + 1),
+        error=Case(None, [(fresh, None)], Run.error),
+        asks=None,
+        answers=answers,
+        answer_by=None,
     )
-    moved: int = going_on.where(Run.id == run_id, Run.status == PAUSED).execute()
-    if not moved:
-        raise Conflict(f"Run {run_id} is not paused but {get(run_id).status}.")
+    with db.transaction():
+        moved: int = going_on.where(Run.id == run_id, Run.status == PAUSED).execute()
+        run = get(run_id)
+        if not moved:
+            raise Conflict(f"Run {run_id} is not paused but {run.status}.")
+        book = ledger.opened([(run.agent_id, run.schedule_id)], now=now)
+        if book is not None and run.attempt == 0:
+            ledger.hold(run_id, book.reserve(run.agent_id, run.schedule_id))
 
 
 def hand_back(run_ids: Collection[UUID], *, now: datetime) -> None:

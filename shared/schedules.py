@@ -8,6 +8,7 @@ from uuid import UUID
 
 from shared import agents, db, due, listing, once, templates
 from shared.audit import Changes
+from shared.budgets import moves as budgets
 from shared.errors import Conflict, NotFound, VersionMismatch
 from shared.idempotency import IdempotencyKey
 from shared.ids import uuid7
@@ -141,10 +142,14 @@ def change(
 
 
 def delete(schedule_id: UUID, *, version: int | None, now: datetime) -> None:
-    """Delete the schedule; what it ran stays. Raises `NotFound` or `VersionMismatch`."""
+    """Delete the schedule, and its budgets; what it ran stays.
+
+    Raises `NotFound` or `VersionMismatch`.
+    """
     with db.transaction():
         schedule = _locked(schedule_id, version, now)
         _update(schedule, {"deleted_at": now, "enabled": False, "next_run_at": None}, now)
+        budgets.delete_of_schedule(schedule_id)
 
 
 def _locked(schedule_id: UUID, version: int | None, now: datetime) -> Schedule:

@@ -107,8 +107,31 @@ class ErrorCode(StrEnum):
     APPROVAL_REQUIRED = "APPROVAL_REQUIRED"
     APPROVAL_EXPIRED = "APPROVAL_EXPIRED"
     OVERLAP = "OVERLAP"
+    BUDGET_EXCEEDED = "BUDGET_EXCEEDED"
     AGENT_DISABLED = "AGENT_DISABLED"
     MISFIRE = "MISFIRE"
+
+
+class BudgetScope(StrEnum):
+    """Whose runs a budget is for."""
+
+    INSTANCE = "INSTANCE"
+    AGENT = "AGENT"
+    SCHEDULE = "SCHEDULE"
+
+
+class Period(StrEnum):
+    """How long the money of a budget is to last."""
+
+    DAY = "DAY"
+    MONTH = "MONTH"
+
+
+class WhenSpent(StrEnum):
+    """What becomes of a run for which a budget has no room."""
+
+    SKIP = "SKIP"
+    PAUSE = "PAUSE"
 
 
 class Role(StrEnum):

@@ -1,14 +1,24 @@
 """Rows to begin a test with: sound ones, of which a test says only what it is about."""
 
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from typing import Any
 from uuid import UUID, uuid4
 
 from shared import due, new_runs
 from shared.attempts import Lease
 from shared.batches.models import Batch, BatchItem, BatchProgress
-from shared.models import Agent, Run, Schedule, Worker
-from shared.states import QUEUED, RUNNING, BatchStatus, RunStatus, Trigger
+from shared.budgets import moves
+from shared.models import Agent, Budget, Run, Schedule, Worker
+from shared.states import (
+    QUEUED,
+    RUNNING,
+    BatchStatus,
+    BudgetScope,
+    Period,
+    RunStatus,
+    Trigger,
+)
 
 NOON = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)
@@ -108,6 +118,17 @@ def make_batch(agent: str = "echo", *, items: int = 3, **values: Any) -> Batch:
     return batch
 
 
+def make_budget(limit: str = "1", **values: Any) -> Budget:
+    """A daily budget of what *values* name, by default of the instance."""
+    scope = BudgetScope.INSTANCE
+    if "agent_id" in values:
+        scope = BudgetScope.AGENT
+    elif "schedule_id" in values:
+        scope = BudgetScope.SCHEDULE
+    made = {"scope": scope, "period": Period.DAY, "limit_usd": Decimal(limit)}
+    return Budget.get_by_id(moves.create(made | values, now=NOON))
+
+
 def held(run: Run) -> Lease:
     """The lease on *run* as its owner knows it."""
     return Lease(run.id, run.attempt)
@@ -121,7 +142,7 @@ def status_of(run_id: UUID) -> RunStatus:
 def trigger(schedule: Schedule, now: datetime = NOON, **values: Any) -> UUID:
     """A run of *schedule* on demand."""
     orders: dict[str, Any] = {"message": None, "metadata": {}, "key": None}
-    return new_runs.trigger(schedule.id, now=now, **orders | values)
+    return new_runs.trigger(schedule.id, now=now, **orders | values).id
 
 
 def settle(now: datetime, **values: Any) -> int:

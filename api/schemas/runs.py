@@ -16,7 +16,7 @@ from shared.fields import (
     uuid,
 )
 from shared.history import EVENTS, RUNS
-from shared.states import QUEUED, ErrorCode, RunStatus, Trigger
+from shared.states import ErrorCode, RunStatus, Trigger
 
 
 def _count(says: str) -> fields.Integer:
@@ -72,7 +72,7 @@ class RunSchema(CamelSchema):
         values=fields.String(),
         allow_none=True,
         metadata=described(
-            "Why it failed, was skipped or was missed: a `message`, and as `code` one of"
+            "Why it failed, pauses, was skipped or was missed: a `message`, and as `code` one of"
             f" {', '.join(ErrorCode)}.",
             {"code": "TIMEOUT", "message": "The agent did not answer within 600 seconds."},
         ),
@@ -180,4 +180,8 @@ class QueuedSchema(CamelSchema):
     """A run was made."""
 
     run_id = uuid("Its id.")
-    status = fields.Constant(QUEUED.value, metadata=described("It waits for a worker."))
+    status = choice(
+        RunStatus,
+        "`QUEUED`: it waits for a worker. `PAUSED`: a budget has no room for it, and it waits for a"
+        " person to continue or cancel it.",
+    )

@@ -150,7 +150,7 @@ class Orders:
         else:
             nothing = {"metadata": {}, "session_id": None, "timeout_seconds": None, "key": None}
             made = {**nothing, "priority": 5, **asked}
-            run_id = str(new_runs.background(agent, now=clock.now(), **made))
+            run_id = str(new_runs.background(agent, now=clock.now(), **made).id)
         self.runs.append(run_id)
         return run_id
 

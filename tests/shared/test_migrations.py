@@ -4,25 +4,42 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from decimal import Decimal
 from itertools import pairwise
 from pathlib import Path
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import peewee
 import psycopg
 import pytest
+from factories import LEASE, NOON, make_budget
 from playhouse.migrations import Runner
 from schemas import schema_of
 from servers import Postgres
 from waiting import wait_until
 
-from shared import db, migrations
+from shared import db, migrations, runs
+from shared.attempts import Lease, Outcome
+from shared.db import stamp
 from shared.errors import SettingsError
 from shared.migrations import migrate, pending, require_current
-from shared.models import TABLES
+from shared.models import TABLES, BudgetPeriod, Run
 from shared.settings import environment
+from shared.states import CANCELLED, COMPLETED
 
 FOLDER = Path(migrations.__file__).parent
+OLD_AGENT = """
+    INSERT INTO agent (id, name, description, kind, config, enabled, timeout_seconds, version,
+      created_at, updated_at)
+    VALUES ('echo', 'Echo', '', 'echo', '{}', :yes, 60, 1, :now, :now)
+"""
+OLD_RUN = """
+    INSERT INTO run (id, trigger, queue, queued_at, available_at, dispatch_at, status, metadata,
+      dispatches, attempt, uncounted, session_id, agent_id, kind, config, message, timeout_seconds,
+      max_attempts, retry_backoff_seconds, priority)
+    VALUES (:id, 'API', 'runs', :now, :now, :now, 'QUEUED', '{}', 1, 0, 0, :id, 'echo', 'echo',
+      '{}', 'Go', 60, 3, 30, 5)
+"""
 ALL = [
     *("0001_initial", "0002_faults", "0003_batches", "0004_conversations", "0005_costs"),
     "0006_budgets",
@@ -137,6 +154,26 @@ def test_a_migration_that_fails_leaves_nothing_behind(bare):
 
     with bare.connection_context():
         assert bare.get_tables() == ["audit_event"]
+
+
+def test_runs_of_before_there_were_budgets_end_as_they_did(bare):
+    with bare.atomic():
+        Runner(bare, directory=str(FOLDER)).up("0003_batches")
+    with db.connection():
+        db.execute(OLD_AGENT, {"now": stamp(NOON), "yes": True})
+        for id in ("a" * 32, "b" * 32):
+            db.execute(OLD_RUN, {"id": id, "now": stamp(NOON)})
+    assert migrate(bare) == ALL[3:]
+
+    with db.connection():
+        make_budget("1", run_usd=Decimal("0.25"))
+        runs.cancel(UUID("a" * 32), now=NOON)
+        (claimed,) = runs.claim([UUID("b" * 32)], "worker-1", lease=LEASE, now=NOON)
+        held = Lease(claimed.id, claimed.attempt)
+        runs.finish({held: Outcome(status=COMPLETED, cost_usd=Decimal(1))}, now=NOON)
+
+        assert [run.status for run in Run.select().order_by(Run.id)] == [CANCELLED, COMPLETED]
+        assert BudgetPeriod.select().count() == 0
 
 
 def test_several_processes_may_migrate_at_once(bare_url):

@@ -26,7 +26,7 @@ def background(agent_id="echo", **values):
         "priority": 5,
         "key": None,
     }
-    return new_runs.background(agent_id, now=NOON, **orders | values)
+    return new_runs.background(agent_id, now=NOON, **orders | values).id
 
 
 def test_a_trigger_makes_a_run_with_the_schedule_s_orders():
@@ -115,7 +115,7 @@ def test_a_disabled_agent_cannot_be_run():
 def test_a_retry_is_a_new_run_with_the_same_orders():
     ended = make_run(status=COMPLETED, finished_at=NOON, message="Go", attempt=3, priority=2)
 
-    new = runs.get(new_runs.retry(ended.id, key=None, now=NOON))
+    new = runs.get(new_runs.retry(ended.id, key=None, now=NOON).id)
 
     assert (new.status, new.trigger, new.retry_of) == (QUEUED, Trigger.RETRY, ended.id)
     assert (new.message, new.priority, new.attempt) == ("Go", 2, 0)

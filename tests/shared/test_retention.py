@@ -178,7 +178,7 @@ def test_a_key_makes_the_same_run_for_a_day_and_another_once_that_is_pruned():
     key = IdempotencyKey.of("once", b"POST")
 
     def trigger(at):
-        return new_runs.trigger(schedule.id, message=None, metadata={}, key=key, now=at)
+        return new_runs.trigger(schedule.id, message=None, metadata={}, key=key, now=at).id
 
     first = trigger(NOON - DAY)
     Run.update(status=COMPLETED, finished_at=NOON - DAY).execute()

@@ -1,0 +1,1 @@
+"""Budgets: what runs may cost in a day or a month."""
