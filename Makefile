@@ -5,6 +5,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet install --constraint constraints.txt
 
+# What `make install` and `make run` add to the core, as in EXTRAS=llm or EXTRAS=postgres,llm.
+EXTRAS ?=
+INSTALLED := $(if $(EXTRAS),$(VENV)/.with-$(EXTRAS),$(VENV)/.installed)
+
 # How often `make faults` tries each scenario.
 TIMES ?= 1
 # How long `make soak` goes on, and from which seed, if not from any.
@@ -13,7 +17,7 @@ SEED ?=
 
 .PHONY: install run test faults soak lint bench
 
-install: $(VENV)/.installed
+install: $(INSTALLED)
 
 run: install
 	$(BIN)/agent-manager up
@@ -42,6 +46,11 @@ $(BIN)/python:
 $(VENV)/.installed: pyproject.toml constraints.txt | $(BIN)/python
 	@echo "Installing into $(VENV) (about a minute the first time) ..."
 	$(PIP) --editable .
+	@touch $@
+
+$(VENV)/.with-%: $(VENV)/.installed
+	@echo "Installing $* ..."
+	$(PIP) --editable ".[$*]"
 	@touch $@
 
 $(VENV)/.installed-dev: $(VENV)/.installed

@@ -10,6 +10,7 @@ import os
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -17,6 +18,8 @@ from shared.errors import SettingsError
 
 PREFIX = "AGENT_MANAGER_"
 SECRET_PREFIX = f"{PREFIX}SECRET_"
+# A secret whose name ends so is in the file that its value names, as containers have them.
+_IN_A_FILE = "_FILE"
 UNPREFIXED = frozenset({"database_url", "redis_url", "port"})
 # What a child process needs to find programs, files and its language; nothing that can be a secret.
 AGENT_ENVIRONMENT = ("PATH", "HOME", "LANG", "LC_ALL", "TZ", "TMPDIR", "SSL_CERT_FILE")
@@ -162,12 +165,14 @@ def load(environ: Mapping[str, str] | None = None) -> Settings:
         "agent_environment": {
             name: environ[name] for name in _passed_on(environ) if name in environ
         },
-        "secrets": {
-            name.removeprefix(SECRET_PREFIX): value
-            for name, value in environ.items()
-            if name.startswith(SECRET_PREFIX)
-        },
+        "secrets": {},
     }
+    for name, value in environ.items():
+        if name.startswith(SECRET_PREFIX):
+            try:
+                values["secrets"] |= _secret(name.removeprefix(SECRET_PREFIX), value)
+            except SettingsError as error:
+                mistakes.append(str(error))
     for name, each in known.items():
         if environ.get(name, "") != "" and each.name not in values:
             try:
@@ -181,6 +186,20 @@ def load(environ: Mapping[str, str] | None = None) -> Settings:
     if mistakes:
         raise SettingsError("\n".join(mistakes))
     return settings
+
+
+def _secret(name: str, value: str) -> dict[str, str]:
+    """A secret by its name: *value*, or what is in the file that it names, but for the last line's
+    end."""
+    if not name.endswith(_IN_A_FILE):
+        return {name: value}
+    try:
+        text = Path(value).read_text()
+    except (OSError, ValueError) as error:
+        # What it names could be the secret itself, put there by mistake.
+        why = getattr(error, "strerror", None) or "it is no text"
+        raise SettingsError(f"{SECRET_PREFIX}{name}: its file cannot be read: {why}.") from None
+    return {name.removesuffix(_IN_A_FILE): text.removesuffix("\n").removesuffix("\r")}
 
 
 def _passed_on(environ: Mapping[str, str]) -> list[str]:

@@ -147,3 +147,20 @@ def test_the_example_sets_nothing_by_itself():
     lines = ENV_EXAMPLE.read_text().splitlines()
 
     assert all(line.startswith("#") or not line.strip() for line in lines)
+
+
+def test_a_secret_may_be_in_a_file(tmp_path):
+    file = tmp_path / "crm"
+    file.write_text("of two\nlines\n")
+
+    settings = load({"AGENT_MANAGER_SECRET_CRM_FILE": str(file), "AGENT_MANAGER_SECRET_B": "b"})
+
+    assert settings.secrets == {"CRM": "of two\nlines", "B": "b"}
+
+
+@pytest.mark.parametrize("value", ["hush-hush", "hush\0hush"])
+def test_a_secret_where_a_file_should_be_named_is_not_repeated(value):
+    with pytest.raises(SettingsError, match="SECRET_CRM_FILE: its file cannot be read") as refused:
+        load({"AGENT_MANAGER_SECRET_CRM_FILE": value})
+
+    assert "hush" not in str(refused.value)
