@@ -11,6 +11,7 @@ from benchmarks import (
     latency,
     machine,
     many,
+    models,
     recovery,
     runs,
     storage,
@@ -22,7 +23,7 @@ from benchmarks.stage import Kind, Stage
 ALL = "all"
 BENCHMARKS = (
     *("storm", "runs", "costs", "latency", "triggers", "recovery", "many", "batches", "api"),
-    "storage",
+    *("storage", "models"),
 )
 DATABASES = {"sqlite": [Kind.SQLITE], "postgres": [Kind.POSTGRES], "both": [*Kind]}
 
@@ -61,6 +62,8 @@ def _run(name: str, stage: Stage, asked: argparse.Namespace) -> None:
             api.run(stage, kinds)
         case "storage":
             storage.run(stage, kinds)
+        case "models":
+            models.run(stage, kinds)
 
 
 def _arguments() -> argparse.Namespace:

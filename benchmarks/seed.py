@@ -118,6 +118,12 @@ def http_runs(database_url: str, count: int, service_url: str) -> None:
     _runs(database_url, count, {"kind": "http", "config": config})
 
 
+def llm_runs(database_url: str, count: int, models_url: str, model: str) -> None:
+    """Queue *count* runs that ask that model, all in one transaction."""
+    config = {"model": f"openai-chat:{model}", "baseUrl": models_url}
+    _runs(database_url, count, {"kind": "llm", "config": config})
+
+
 def due_now(database_url: str, count: int) -> None:
     """Make *count* one-time schedules that are due."""
     one_time_schedules(database_url, [clock.now()] * count)

@@ -152,15 +152,15 @@ def test_a_key_that_the_worker_lacks_is_named(make, make_context):
     assert failed.value.code is ErrorCode.REJECTED
 
 
-def test_a_secret_that_comes_in_pieces_is_in_no_event(ask, models, reports):
+def test_a_secret_that_comes_in_pieces_is_in_no_event(ask, models, reports, monkeypatch):
+    monkeypatch.setattr("worker.agents.llm.telling._JOINED_SECONDS", 0)
     secret = "s3cret-of-the-house"
-    models.behaviours["leak"] = lambda *_: Said(pieces=("It is ", *secret, "!"))
+    models.behaviours["leak"] = lambda *_: Said(pieces=("It is ", *secret, " and s", "3cond."))
 
     ask("leak", context={"secrets": {"KEY": secret}})
 
-    text = "".join(each["text"] for each in told(reports, "text"))
-    assert text == f"It is {secret}!"  # `worker.attempt` takes it out of each event, if it is whole
-    assert any(secret in each["text"] for each in told(reports, "text"))
+    texts = [each["text"] for each in told(reports, "text")]
+    assert texts == ["It is ", "***", " and ", "s3cond."]
 
 
 # Tools.

@@ -104,6 +104,7 @@ class Teller:
         end = len(self._text) - (0 if whole else self._redactor.unfinished(self._text))
         text, self._text = self._text[:end], self._text[end:]
         self._since = clock.monotonic()
+        text = self._redactor.text(text)
         for start in range(0, len(text), _LONGEST):
             self._report(self._type, {"text": text[start : start + _LONGEST]})
 
