@@ -116,13 +116,6 @@ def forget(run_ids: Iterable[UUID]) -> None:
     RunState.delete().where(RunState.run.in_(list(run_ids))).execute()
 
 
-def forget_ended() -> int:
-    """Drop what ended runs have kept whose owners could not do so; of how many."""
-    ended = Run.select(Run.id).where(Run.finished_at.is_null(False))
-    dropped: int = RunState.delete().where(RunState.run.in_(ended)).execute()
-    return dropped
-
-
 def remember(run: Claimed, history: str, *, now: datetime) -> None:
     """Have the session of *run* remember *history*; what was said there before is in it."""
     db.execute(

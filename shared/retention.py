@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from shared import conversations, db, ids
+from shared import db, ids
 from shared.db import stamp
 
 # What ended later stays in any case: a repeated request, or a fire time that comes again when a
@@ -37,8 +37,7 @@ def prune(*, days: int, now: datetime) -> Iterator[int]:
         yield from _items(before)
         yield from _too_old(before)
         yield from _silent(before)
-    with db.connection():
-        conversations.forget_ended()
+    yield from _forgotten()
     yield from _too_many(now - KEPT_ANYWAY)
 
 
@@ -59,10 +58,7 @@ def _items(before: datetime) -> Iterator[int]:
     )
     for (batch_id,) in ended:
         values = {"batch_id": db.uuid_hex(batch_id), "limit": _DELETED_AT_ONCE}
-        deleted = True
-        while deleted:
-            with db.transaction():
-                deleted = db.execute(sql, values).rowcount > 0
+        while _executed(sql, values):
             yield 0
 
 
@@ -78,12 +74,28 @@ def _silent(before: datetime) -> Iterator[int]:
           SELECT id FROM session WHERE updated_at < :before LIMIT :limit
         )
     """
-    deleted = True
-    while deleted:
-        with db.transaction():
-            values = {"before": stamp(before), "limit": _DELETED_AT_ONCE}
-            deleted = db.execute(sql, values).rowcount > 0
+    values = {"before": stamp(before), "limit": _DELETED_AT_ONCE}
+    while _executed(sql, values):
         yield 0
+
+
+def _forgotten() -> Iterator[int]:
+    """Delete what ended runs have kept whose owners could not do so."""
+    sql = """
+        DELETE FROM run_state WHERE run_id IN (
+          SELECT s.run_id FROM run_state s JOIN run r ON r.id = s.run_id
+          WHERE r.finished_at IS NOT NULL LIMIT :limit
+        )
+    """
+    while _executed(sql, {"limit": _DELETED_AT_ONCE}):
+        yield 0
+
+
+def _executed(sql: str, values: dict[str, Any]) -> int:
+    """Execute *sql*; how many rows it deleted."""
+    with db.transaction():
+        deleted: int = db.execute(sql, values).rowcount
+    return deleted
 
 
 def _too_many(before: datetime) -> Iterator[int]:
