@@ -14,7 +14,7 @@ from factories import LEASE, NOON, make_agent, make_budget, make_schedule, settl
 from waiting import wait_until
 
 from shared import db, leases, new_runs, runs, schedules
-from shared.attempts import Lease, Outcome
+from shared.attempts import Lease, Outcome, Usage
 from shared.budgets import moves
 from shared.errors import NotFound
 from shared.models import BudgetPeriod, Run
@@ -64,7 +64,7 @@ def work(count, worker, cost=CENT):
             return done
         held = [Lease(run.id, run.attempt) for run in claimed]
         if held:
-            outcome = Outcome(status=COMPLETED, cost_usd=cost)
+            outcome = Outcome(status=COMPLETED, usage=Usage(cost_usd=cost))
             done += len(runs.finish(dict.fromkeys(held, outcome), now=NOON))
 
 
@@ -187,7 +187,7 @@ def test_reapers_and_workers_at_once_settle_each_run_once(at_once):
 
     def finish(start):
         mine = random.Random(start).sample(held[start::2], 30)
-        outcome = Outcome(status=COMPLETED, cost_usd=CENT)
+        outcome = Outcome(status=COMPLETED, usage=Usage(cost_usd=CENT))
 
         def in_steps():
             for first in range(0, 30, 7):

@@ -22,7 +22,7 @@ from factories import (
 )
 
 from shared import agents, db, leases, new_runs, runs, schedules
-from shared.attempts import Outcome, failure
+from shared.attempts import Outcome, Usage, failure
 from shared.batches import item_runs
 from shared.budgets import moves
 from shared.db import stamp
@@ -80,7 +80,7 @@ def claimed(run_id):
 
 def finish(run, status=COMPLETED, cost="0.30", at=LATER):
     cost_usd = None if cost is None else Decimal(cost)
-    return runs.finish({held(run): Outcome(status=status, cost_usd=cost_usd)}, now=at)
+    return runs.finish({held(run): Outcome(status=status, usage=Usage(cost_usd=cost_usd))}, now=at)
 
 
 def history(schedule):
@@ -414,7 +414,8 @@ def test_several_runs_that_end_at_once_are_all_settled():
     several = [claimed(ask(agent).id) for agent in ("echo", "other", "other")]
 
     runs.finish(
-        {held(run): Outcome(status=COMPLETED, cost_usd=cents(20)) for run in several}, now=LATER
+        {held(run): Outcome(status=COMPLETED, usage=Usage(cost_usd=cents(20))) for run in several},
+        now=LATER,
     )
 
     assert (counts(budget), counts(other)) == ((60, 0, 0), (40, 0, 0))
@@ -575,8 +576,8 @@ def test_while_one_waits_others_are_skipped_for_want_of_room_and_run_when_there_
     ]
 
 
-def test_a_run_that_goes_on_is_an_overlap_and_one_that_waits_for_money_is_not():
-    schedule = make_schedule()
+def test_a_run_that_waits_for_a_person_can_be_an_overlap_and_one_that_waits_for_money_is_not():
+    schedule = make_schedule(paused_overlaps=True)
     make_budget("1", run_usd=cents(60), when_spent=WhenSpent.PAUSE)
     settle(NOON)
     first = history(schedule)[0]
