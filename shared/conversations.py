@@ -106,6 +106,7 @@ def keep(held: Lease, state: str) -> None:
         SELECT run.id, run.attempt, :state FROM run
         WHERE run.id = :run_id AND run.attempt = :attempt AND run.finished_at IS NULL
         ON CONFLICT (run_id) DO UPDATE SET attempt = excluded.attempt, state = excluded.state
+        WHERE run_state.attempt <= excluded.attempt
         """,
         {"run_id": held.run_id.hex, "attempt": held.attempt, "state": packed(state)},
     )
