@@ -83,8 +83,10 @@ def _values(run: Claimed) -> dict[str, str]:
 
 
 def remembers(run: Claimed) -> bool:
-    """Whether its session can have another run: a schedule's own and fresh one cannot."""
-    return run.schedule_id is None or run.session_policy is SessionPolicy.SHARED
+    """Whether its session is to have another run: not a fresh one, nor that of a batch's item."""
+    if run.schedule_id is None:
+        return run.batch_id is None
+    return run.session_policy is SessionPolicy.SHARED
 
 
 def _last_output(run: Claimed) -> str | None:
