@@ -129,16 +129,14 @@ def forget_ended() -> int:
     return dropped
 
 
-def remember(run: Claimed, history: str, *, now: datetime) -> None:
-    """Have the session of *run* remember *history*; what was said there before is in it."""
+def remember(run: Claimed, history: str, *, recalled: bool, now: datetime) -> None:
+    """Have the session of *run* remember *history*; what was said there before is in it.
+
+    If something was *recalled* and the session is gone, somebody has deleted it meanwhile, and
+    what was said there does not come back.
+    """
     db.execute(
-        """
-        INSERT INTO session
-          (id, agent_id, schedule_id, history, size, turns, created_at, updated_at)
-        VALUES (:id, :agent_id, :schedule_id, :history, :size, 1, :now, :now)
-        ON CONFLICT (id) DO UPDATE SET history = excluded.history, size = excluded.size,
-          turns = session.turns + 1, updated_at = excluded.updated_at
-        """,
+        _GO_ON if recalled else _BEGIN,
         {
             "id": run.session_id.hex,
             "agent_id": run.agent_id,
@@ -148,6 +146,18 @@ def remember(run: Claimed, history: str, *, now: datetime) -> None:
             "now": db.stamp(now),
         },
     )
+
+
+_GO_ON = """
+    UPDATE session SET history = :history, size = :size, turns = turns + 1, updated_at = :now
+    WHERE id = :id
+"""
+_BEGIN = """
+    INSERT INTO session (id, agent_id, schedule_id, history, size, turns, created_at, updated_at)
+    VALUES (:id, :agent_id, :schedule_id, :history, :size, 1, :now, :now)
+    ON CONFLICT (id) DO UPDATE SET history = excluded.history, size = excluded.size,
+      turns = session.turns + 1, updated_at = excluded.updated_at
+"""
 
 
 def packed(text: str) -> bytes:
