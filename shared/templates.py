@@ -20,6 +20,8 @@ NAMES = (
 )
 #: What is filled in where there is nothing: no run has succeeded before, nothing was answered.
 NOTHING = "none"
+#: Characters that all places of a message can be filled with together.
+MOST_FILLED = 1024 * 1024
 
 
 def check(message: str) -> None:
@@ -39,8 +41,17 @@ def has_places(message: str) -> bool:
 
 
 def filled_in(message: str, values: Mapping[str, str]) -> str:
-    """*message* with its places filled in; one of which nothing is known stays as it is."""
-    return _PLACE.sub(lambda found: values.get(found[1].strip(), found[0]), message)
+    """*message* with its places filled in; one of which nothing is known stays as it is.
+
+    What is long is cut, so that however many places there are, the whole is not.
+    """
+    share = MOST_FILLED // max(1, len(_PLACE.findall(message)))
+
+    def fill(found: re.Match[str]) -> str:
+        value = values.get(found[1].strip(), found[0])
+        return value if len(value) <= share else f"{value[:share]}…"
+
+    return _PLACE.sub(fill, message)
 
 
 def of_an_instant(name: str, at: datetime | None, zone: str) -> dict[str, str]:
