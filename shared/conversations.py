@@ -4,7 +4,7 @@ Both are texts that only their kind can read, kept compressed.
 """
 
 import zlib
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -16,6 +16,7 @@ from shared import db, kinds, templates
 from shared.attempts import Claimed, Lease
 from shared.models import Run, RunState, Schedule, Session
 from shared.states import COMPLETED, SessionPolicy
+from shared.templates import Places
 
 #: Characters of a state, or of a history, at most.
 MOST_KEPT = 4 * 1024 * 1024
@@ -30,8 +31,8 @@ class Memory:
     answers: dict[str, dict[str, Any]] = field(default_factory=dict)
     #: None: nothing is remembered in its session.
     history: str | None = None
-    #: What the places in its message stand for.
-    values: dict[str, str] = field(default_factory=dict)
+    #: None: it is of no schedule, so there is nothing to be filled in.
+    places: Places | None = None
 
 
 def recalls(run: Claimed) -> bool:
@@ -57,29 +58,36 @@ def recall(claimed: Collection[Claimed]) -> dict[UUID, Memory]:
         each.id: unpacked(each.history)
         for each in Session.select().where(Session.id.in_(remembering))
     }
+    of_schedules = {run.schedule_id for run in claimed if run.schedule_id is not None}
+    schedules = {
+        each.id: each
+        for each in Schedule.select(Schedule.id, Schedule.name, Schedule.timezone).where(
+            Schedule.id.in_(of_schedules)
+        )
+    }
     return {
         run.id: Memory(
             kept=states.get(run.id),
             answers=answers[run.id],
             history=sessions.get(run.session_id, "") if remembers(run) else None,
-            values=_values(run),
+            places=_places(run, schedules),
         )
         for run in claimed
     }
 
 
-def _values(run: Claimed) -> dict[str, str]:
+def _places(run: Claimed, schedules: Mapping[UUID, Schedule]) -> Places | None:
     if run.schedule_id is None:
-        return {}
-    schedule: Schedule = Schedule.get_by_id(run.schedule_id)
-    zone = schedule.timezone
-    return {
-        **templates.of_an_instant("scheduledFor", run.scheduled_for, zone),
-        **templates.of_an_instant("previousSuccessAt", run.previous_success, zone),
-        "schedule.name": schedule.name,
-        "run.id": str(run.id),
-        "lastOutput": _last_output(run) or templates.NOTHING,
-    }
+        return None
+    schedule = schedules[run.schedule_id]
+    return Places(
+        run_id=run.id,
+        scheduled_for=run.scheduled_for,
+        previous_success=run.previous_success,
+        last_output=_last_output(run),
+        schedule=schedule.name,
+        timezone=schedule.timezone,
+    )
 
 
 def remembers(run: Claimed) -> bool:
@@ -90,8 +98,6 @@ def remembers(run: Claimed) -> bool:
 
 
 def _last_output(run: Claimed) -> str | None:
-    if run.schedule_id is None:
-        return None
     before: Run | None = (
         Run.select(Run.content)
         .where(Run.schedule == run.schedule_id, Run.id < run.id, Run.status == COMPLETED)

@@ -6,10 +6,13 @@ harm or take long. What begins with `{{` and is none of these is refused when it
 
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import datetime
+from uuid import UUID
 from zoneinfo import ZoneInfo
 
 from shared.errors import Invalid
+from shared.zones import load_zone
 
 _PLACE = re.compile(r"\{\{([^{}]*)\}\}")
 _OF_AN_INSTANT = ("", ".date", ".time", ".weekday")
@@ -22,6 +25,29 @@ NAMES = (
 NOTHING = "none"
 #: Characters that all places of a message can be filled with together.
 MOST_FILLED = 1024 * 1024
+
+
+@dataclass(frozen=True, kw_only=True)
+class Places:
+    """What the places in the message of a run stand for."""
+
+    run_id: UUID
+    scheduled_for: datetime | None
+    previous_success: datetime | None
+    last_output: str | None
+    schedule: str
+    timezone: str
+
+    def values(self) -> dict[str, str]:
+        """What each name stands for. Raises `Invalid` if there is no such zone any more."""
+        zone = load_zone(self.timezone)
+        return {
+            **_of_an_instant("scheduledFor", self.scheduled_for, zone),
+            **_of_an_instant("previousSuccessAt", self.previous_success, zone),
+            "lastOutput": self.last_output or NOTHING,
+            "schedule.name": self.schedule,
+            "run.id": str(self.run_id),
+        }
 
 
 def check(message: str) -> None:
@@ -54,11 +80,11 @@ def filled_in(message: str, values: Mapping[str, str]) -> str:
     return _PLACE.sub(fill, message)
 
 
-def of_an_instant(name: str, at: datetime | None, zone: str) -> dict[str, str]:
+def _of_an_instant(name: str, at: datetime | None, zone: ZoneInfo) -> dict[str, str]:
     """What *name* and its parts stand for, as the clocks of *zone* show it."""
     if at is None:
         return {f"{name}{part}": NOTHING for part in _OF_AN_INSTANT}
-    local = at.astimezone(ZoneInfo(zone))
+    local = at.astimezone(zone)
     return {
         name: local.isoformat(),
         f"{name}.date": local.date().isoformat(),

@@ -80,10 +80,12 @@ class Attempt:
 
     def _message(self) -> str:
         """What the agent is told: its message, with what is known by now."""
-        values, message = self._memory.values, self._run.message
-        if values:
-            message = templates.filled_in(message, values)
-        if values and self._run.session_policy is SessionPolicy.LAST_OUTPUT:
+        places, message = self._memory.places, self._run.message
+        if places is None:
+            return message
+        values = places.values()
+        message = templates.filled_in(message, values)
+        if self._run.session_policy is SessionPolicy.LAST_OUTPUT:
             message += _BEFORE.format(values["lastOutput"])
         return message
 
