@@ -111,7 +111,7 @@ class ContinueRun(MethodView):
         now = work.now()
         with db.transaction():
             approvals.answer(run_id, given, now=now)
-            changes = {name: (None, each) for name, each in given.items() if each}
+            changes = {name: (None, each) for name, each in given.items() if each != []}
             audit.record(access.principal(), "run.continue", ("run", run_id), changes, now=now)
             row = history.get(run_id)
         services().dispatch(run_id)

@@ -15,10 +15,13 @@ def answer(run_id: UUID, given: Mapping[str, Any], *, now: datetime) -> None:
     """Have a paused run go on with what was *given*; every call that it asks for is answered.
 
     *given* has `answers`, a list with `id`, `approved` and `says`, and may have `approved` and
-    `says` for the other calls. Raises `NotFound`, `Conflict` if it is not paused, or `Invalid`.
+    `says` for the other calls. Raises `NotFound`, `Conflict` if it is not paused or its time is
+    up, or `Invalid`.
     """
     with db.transaction():
         run = _locked(run_id)
+        if run.answer_by is not None and run.answer_by <= now:
+            raise Conflict(f"Run {run_id} waited to be answered until {run.answer_by}: too late.")
         runs.resume(run_id, _answers(run.asks or [], given), now=now)
 
 
@@ -37,6 +40,8 @@ def _answers(asks: Sequence[Mapping[str, Any]], given: Mapping[str, Any]) -> dic
     unknown = named.keys() - {ask["id"] for ask in asks}
     if unknown:
         raise Invalid({"answers": [f"The run asks for no call {min(unknown)!r}."]})
+    if not asks and given.get("approved") is False:
+        raise Invalid({"approved": ["The run asks for no call; to end it, cancel it."]})
     if "approved" in given:
         others = {"approved": given["approved"], "says": given.get("says")}
     else:

@@ -4,7 +4,7 @@ Both are texts that only their kind can read, kept compressed.
 """
 
 import zlib
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -14,6 +14,7 @@ from shared import db, kinds, templates
 from shared.attempts import Claimed, Lease
 from shared.models import Run, RunState, Schedule, Session
 from shared.states import COMPLETED, SessionPolicy
+from shared.templates import Places
 
 #: Characters of a state, or of a history, at most.
 MOST_KEPT = 4 * 1024 * 1024
@@ -28,8 +29,8 @@ class Memory:
     answers: dict[str, dict[str, Any]] = field(default_factory=dict)
     #: None: nothing is remembered in its session.
     history: str | None = None
-    #: What the places in its message stand for.
-    values: dict[str, str] = field(default_factory=dict)
+    #: None: it is of no schedule, so there is nothing to be filled in.
+    places: Places | None = None
 
 
 def recalls(run: Claimed) -> bool:
@@ -55,39 +56,46 @@ def recall(claimed: Collection[Claimed]) -> dict[UUID, Memory]:
         each.id: unpacked(each.history)
         for each in Session.select().where(Session.id.in_(remembering))
     }
+    of_schedules = {run.schedule_id for run in claimed if run.schedule_id is not None}
+    schedules = {
+        each.id: each
+        for each in Schedule.select(Schedule.id, Schedule.name, Schedule.timezone).where(
+            Schedule.id.in_(of_schedules)
+        )
+    }
     return {
         run.id: Memory(
             kept=states.get(run.id),
             answers=answers[run.id],
             history=sessions.get(run.session_id, "") if remembers(run) else None,
-            values=_values(run),
+            places=_places(run, schedules),
         )
         for run in claimed
     }
 
 
-def _values(run: Claimed) -> dict[str, str]:
+def _places(run: Claimed, schedules: Mapping[UUID, Schedule]) -> Places | None:
     if run.schedule_id is None:
-        return {}
-    schedule: Schedule = Schedule.get_by_id(run.schedule_id)
-    zone = schedule.timezone
-    return {
-        **templates.of_an_instant("scheduledFor", run.scheduled_for, zone),
-        **templates.of_an_instant("previousSuccessAt", run.previous_success, zone),
-        "schedule.name": schedule.name,
-        "run.id": str(run.id),
-        "lastOutput": _last_output(run) or templates.NOTHING,
-    }
+        return None
+    schedule = schedules[run.schedule_id]
+    return Places(
+        run_id=run.id,
+        scheduled_for=run.scheduled_for,
+        previous_success=run.previous_success,
+        last_output=_last_output(run),
+        schedule=schedule.name,
+        timezone=schedule.timezone,
+    )
 
 
 def remembers(run: Claimed) -> bool:
-    """Whether its session can have another run: a schedule's own and fresh one cannot."""
-    return run.schedule_id is None or run.session_policy is SessionPolicy.SHARED
+    """Whether its session is to have another run: not a fresh one, nor that of a batch's item."""
+    if run.schedule_id is None:
+        return run.batch_id is None
+    return run.session_policy is SessionPolicy.SHARED
 
 
 def _last_output(run: Claimed) -> str | None:
-    if run.schedule_id is None:
-        return None
     before: Run | None = (
         Run.select(Run.content)
         .where(Run.schedule == run.schedule_id, Run.id < run.id, Run.status == COMPLETED)
@@ -106,6 +114,7 @@ def keep(held: Lease, state: str) -> None:
         SELECT run.id, run.attempt, :state FROM run
         WHERE run.id = :run_id AND run.attempt = :attempt AND run.finished_at IS NULL
         ON CONFLICT (run_id) DO UPDATE SET attempt = excluded.attempt, state = excluded.state
+        WHERE run_state.attempt <= excluded.attempt
         """,
         {"run_id": held.run_id.hex, "attempt": held.attempt, "state": packed(state)},
     )
@@ -116,16 +125,14 @@ def forget(run_ids: Iterable[UUID]) -> None:
     RunState.delete().where(RunState.run.in_(list(run_ids))).execute()
 
 
-def remember(run: Claimed, history: str, *, now: datetime) -> None:
-    """Have the session of *run* remember *history*; what was said there before is in it."""
+def remember(run: Claimed, history: str, *, recalled: bool, now: datetime) -> None:
+    """Have the session of *run* remember *history*; what was said there before is in it.
+
+    If something was *recalled* and the session is gone, somebody has deleted it meanwhile, and
+    what was said there does not come back.
+    """
     db.execute(
-        """
-        INSERT INTO session
-          (id, agent_id, schedule_id, history, size, turns, created_at, updated_at)
-        VALUES (:id, :agent_id, :schedule_id, :history, :size, 1, :now, :now)
-        ON CONFLICT (id) DO UPDATE SET history = excluded.history, size = excluded.size,
-          turns = session.turns + 1, updated_at = excluded.updated_at
-        """,
+        _GO_ON if recalled else _BEGIN,
         {
             "id": run.session_id.hex,
             "agent_id": run.agent_id,
@@ -135,6 +142,18 @@ def remember(run: Claimed, history: str, *, now: datetime) -> None:
             "now": db.stamp(now),
         },
     )
+
+
+_GO_ON = """
+    UPDATE session SET history = :history, size = :size, turns = turns + 1, updated_at = :now
+    WHERE id = :id
+"""
+_BEGIN = """
+    INSERT INTO session (id, agent_id, schedule_id, history, size, turns, created_at, updated_at)
+    VALUES (:id, :agent_id, :schedule_id, :history, :size, 1, :now, :now)
+    ON CONFLICT (id) DO UPDATE SET history = excluded.history, size = excluded.size,
+      turns = session.turns + 1, updated_at = excluded.updated_at
+"""
 
 
 def packed(text: str) -> bytes:

@@ -71,8 +71,11 @@ def preload(kind: str) -> None:
 
 
 def secrets(kind: str, config: Mapping[str, Any]) -> set[str]:
-    """The names of the secrets that an agent of *kind* is given: those that *config* names."""
-    names = set(_NAMED.findall(json.dumps(config)))
+    """The names of the secrets that an agent of *kind* is given: those that *config* names.
+
+    *config* is as its schema loaded it, which may have made more of it than JSON knows.
+    """
+    names = set(_NAMED.findall(json.dumps(config, default=str)))
     others = getattr(installed().get(kind), "secrets", None)
     return names if others is None else names | set(others(config))
 

@@ -268,7 +268,8 @@ def expire(now: datetime) -> list[UUID]:
     says = "Nobody answered in time what its agent asked."
     rows = db.execute(
         f"""
-        UPDATE run SET status = 'FAILED', finished_at = :now, error = {db.json_bound("error")}
+        UPDATE run SET status = 'FAILED', finished_at = :now, error = {db.json_bound("error")},
+          asks = NULL, answer_by = NULL
         WHERE status = 'PAUSED' AND answer_by <= :now
         RETURNING id
         """,
@@ -296,6 +297,8 @@ def cancelling(now: datetime) -> Any:
         status=Case(None, [(running, RUNNING.value)], CANCELLED.value),
         finished_at=Case(None, [(running, Run.finished_at)], at),
         cancel_requested_at=at,
+        asks=None,
+        answer_by=None,
     )
 
 

@@ -40,12 +40,16 @@ def get(session_id: UUID) -> Row:
 
 
 def messages(session_id: UUID) -> list[Any]:
-    """What was said in it, as its kind keeps that. Raises `NotFound`."""
+    """What was said in it, as its kind keeps that: a list, or else one text. Raises `NotFound`."""
     session: Session | None = Session.get_or_none(Session.id == session_id)
     if session is None:
         raise NotFound("session", session_id)
-    said: list[Any] = json.loads(conversations.unpacked(session.history) or "[]")
-    return said
+    history = conversations.unpacked(session.history)
+    try:
+        said = json.loads(history)
+    except (ValueError, RecursionError):
+        said = None
+    return said if isinstance(said, list) else [{"text": history}]
 
 
 def delete(session_id: UUID) -> None:

@@ -6,10 +6,13 @@ harm or take long. What begins with `{{` and is none of these is refused when it
 
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import datetime
+from uuid import UUID
 from zoneinfo import ZoneInfo
 
 from shared.errors import Invalid
+from shared.zones import load_zone
 
 _PLACE = re.compile(r"\{\{([^{}]*)\}\}")
 _OF_AN_INSTANT = ("", ".date", ".time", ".weekday")
@@ -20,6 +23,31 @@ NAMES = (
 )
 #: What is filled in where there is nothing: no run has succeeded before, nothing was answered.
 NOTHING = "none"
+#: Characters that all places of a message can be filled with together.
+MOST_FILLED = 1024 * 1024
+
+
+@dataclass(frozen=True, kw_only=True)
+class Places:
+    """What the places in the message of a run stand for."""
+
+    run_id: UUID
+    scheduled_for: datetime | None
+    previous_success: datetime | None
+    last_output: str | None
+    schedule: str
+    timezone: str
+
+    def values(self) -> dict[str, str]:
+        """What each name stands for. Raises `Invalid` if there is no such zone any more."""
+        zone = load_zone(self.timezone)
+        return {
+            **_of_an_instant("scheduledFor", self.scheduled_for, zone),
+            **_of_an_instant("previousSuccessAt", self.previous_success, zone),
+            "lastOutput": self.last_output or NOTHING,
+            "schedule.name": self.schedule,
+            "run.id": str(self.run_id),
+        }
 
 
 def check(message: str) -> None:
@@ -39,15 +67,24 @@ def has_places(message: str) -> bool:
 
 
 def filled_in(message: str, values: Mapping[str, str]) -> str:
-    """*message* with its places filled in; one of which nothing is known stays as it is."""
-    return _PLACE.sub(lambda found: values.get(found[1].strip(), found[0]), message)
+    """*message* with its places filled in; one of which nothing is known stays as it is.
+
+    What is long is cut, so that however many places there are, the whole is not.
+    """
+    share = MOST_FILLED // max(1, len(_PLACE.findall(message)))
+
+    def fill(found: re.Match[str]) -> str:
+        value = values.get(found[1].strip(), found[0])
+        return value if len(value) <= share else f"{value[:share]}…"
+
+    return _PLACE.sub(fill, message)
 
 
-def of_an_instant(name: str, at: datetime | None, zone: str) -> dict[str, str]:
+def _of_an_instant(name: str, at: datetime | None, zone: ZoneInfo) -> dict[str, str]:
     """What *name* and its parts stand for, as the clocks of *zone* show it."""
     if at is None:
         return {f"{name}{part}": NOTHING for part in _OF_AN_INSTANT}
-    local = at.astimezone(ZoneInfo(zone))
+    local = at.astimezone(zone)
     return {
         name: local.isoformat(),
         f"{name}.date": local.date().isoformat(),

@@ -12,13 +12,13 @@ from typing import Any, cast
 
 from marshmallow import ValidationError
 
-from shared import kinds, templates
+from shared import conversations, kinds, templates
 from shared.attempts import Claimed, Outcome, failure
 from shared.conversations import Memory
 from shared.errors import Invalid
 from shared.settings import Settings
 from shared.states import CANCELLED, COMPLETED, FAILED, ApprovalPolicy, ErrorCode, SessionPolicy
-from worker.agents.output import cap, storable
+from worker.agents.output import UNFIT, UNSTORABLE, cap, storable
 from worker.agents.placeholders import Redactor
 from worker.agents.protocol import Agent, AgentError, Answer, Context, Pause, Result
 from worker.agents.stop import Stop, StopReason
@@ -80,10 +80,12 @@ class Attempt:
 
     def _message(self) -> str:
         """What the agent is told: its message, with what is known by now."""
-        values, message = self._memory.values, self._run.message
-        if values:
-            message = templates.filled_in(message, values)
-        if values and self._run.session_policy is SessionPolicy.LAST_OUTPUT:
+        places, message = self._memory.places, self._run.message
+        if places is None:
+            return message
+        values = places.values()
+        message = templates.filled_in(message, values)
+        if self._run.session_policy is SessionPolicy.LAST_OUTPUT:
             message += _BEFORE.format(values["lastOutput"])
         return message
 
@@ -111,7 +113,7 @@ class Attempt:
             stop=stop,
             report=report,
             use=reporter.use,
-            keep=reporter.keep,
+            keep=lambda state: reporter.keep(self._kept(state)),
             kept=memory.kept,
             answers={id: Answer(**answer) for id, answer in memory.answers.items()},
             history=memory.history,
@@ -129,10 +131,20 @@ class Attempt:
         return Outcome(
             status=COMPLETED,
             content=cap(self._redactor.text(result.content), self._settings.output_limit),
-            model=result.model and cap(result.model, _LONGEST_MODEL),
+            model=result.model and cap(self._redactor.text(result.model), _LONGEST_MODEL),
             metadata=storable(self._redactor.tree(result.metadata)),
-            history=result.history,
+            history=self._remembered(result.history),
         )
+
+    def _remembered(self, history: str | None) -> str | None:
+        if history is None or len(history) <= conversations.MOST_KEPT:
+            return history and self._kept(history)
+        logger.warning("run %s: what its session was to remember is too long", self._run.id)
+        return None
+
+    def _kept(self, text: str) -> str:
+        """A state or a history as it may be kept."""
+        return UNSTORABLE.sub(UNFIT, self._redactor.text(text))
 
     def _paused(self, pause: Pause) -> Verdict:
         asks = [{"id": ask.id, "tool": ask.tool, "arguments": ask.arguments} for ask in pause.asks]

@@ -118,7 +118,11 @@ class WorkerProcess:
             logger.warning("nothing is preloaded: %s", error)
             return
         for name in in_use:
-            kinds.preload(name)
+            try:
+                kinds.preload(name)
+            except Exception:
+                # Whatever it is: it concerns the runs of that kind alone, and those will say so.
+                logger.exception("kind %s could not be preloaded", name)
 
     def _is_healthy(self) -> bool:
         began_with = Alive(threads=self._settings.worker_threads, consumers=1)

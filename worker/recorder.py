@@ -214,8 +214,11 @@ def _finish(outcomes: Mapping[Lease, Outcome], works: Mapping[Lease, Work]) -> s
     with db.transaction():
         held = runs.finish(outcomes, now=now)
         conversations.forget(lease.run_id for lease in held)
-        for lease in held & remembered.keys():
-            conversations.remember(works[lease].run, remembered[lease], now=now)
+        # In one order, or two workers could wait for each other's sessions for ever.
+        for lease in sorted(held & remembered.keys(), key=lambda each: works[each].run.session_id):
+            work, history = works[lease], remembered[lease]
+            recalled = bool(work.memory.history)
+            conversations.remember(work.run, history, recalled=recalled, now=now)
     return held
 
 

@@ -10,7 +10,7 @@ from shared import conversations, db, events
 from shared.attempts import Lease, Usage
 from worker.agents.output import storable
 from worker.agents.protocol import LONGEST_EVENT_TYPE, MOST_EVENTS
-from worker.usage import believable, rounded
+from worker.usage import believable, bounded, rounded
 
 logger = logging.getLogger(__name__)
 
@@ -31,7 +31,7 @@ class Reporter:
     def use(self, usage: Usage) -> None:
         """Add to what the attempt has used up."""
         with self._lock:
-            self._used += believable(usage)
+            self._used = bounded(self._used + believable(usage))
 
     def used(self) -> Usage:
         """What the attempt has used up."""

@@ -15,6 +15,11 @@ def believable(usage: Usage) -> Usage:
     return Usage(**{name: each for name, each in usage.known().items() if _is_believable(each)})
 
 
+def bounded(usage: Usage) -> Usage:
+    """*usage*, or as much of it as one attempt can have used."""
+    return Usage(**{name: min(each, _most(each)) for name, each in usage.known().items()})
+
+
 def rounded(usage: Usage) -> Usage:
     """*usage* with its money in whole millionths."""
     cost, compute = _millionths(usage.cost_usd), _millionths(usage.compute_usd)
@@ -23,6 +28,10 @@ def rounded(usage: Usage) -> Usage:
 
 def _millionths(usd: Decimal | None) -> Decimal | None:
     return None if usd is None else round(usd, 6)
+
+
+def _most(amount: int | Decimal) -> int:
+    return _MOST_USD if isinstance(amount, Decimal) else _MOST_COUNTED
 
 
 def _is_believable(amount: object) -> bool:

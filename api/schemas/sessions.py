@@ -24,7 +24,10 @@ class MessagesSchema(CamelSchema):
 
     messages = fields.List(
         fields.Dict(),
-        metadata=described("In order, and as pydantic-ai writes messages, for kind `llm`."),
+        metadata=described(
+            "In order, as its kind keeps them: `llm` as pydantic-ai writes messages. What is no list"
+            " is one message with a `text`."
+        ),
     )
 
 

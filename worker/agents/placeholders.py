@@ -41,12 +41,20 @@ def redact(text: str, secrets: Iterable[str]) -> str:
 
 
 class Redactor:
-    """Puts `***` wherever one of *secrets* shows, or a line of one, as it is or as JSON has it."""
+    """Puts `***` wherever one of *secrets* shows, or a line of one.
+
+    As it is, or as JSON has it, or JSON in a text of JSON.
+    """
 
     def __init__(self, secrets: Iterable[str]) -> None:
         lines = {line.strip() for value in secrets for line in (value, *value.splitlines())}
         worth_hiding = {each for each in lines if len(each) >= SHORTEST}
-        worth_hiding |= {json.dumps(each)[1:-1] for each in worth_hiding}
+        for _ in range(2):
+            worth_hiding |= {
+                json.dumps(each, ensure_ascii=ascii)[1:-1]
+                for each in worth_hiding
+                for ascii in (True, False)
+            }
         # The longest first: a secret may be the beginning of another.
         self._hidden = sorted(worth_hiding, key=len, reverse=True)
 

@@ -26,7 +26,8 @@ MOST_EVENTS = 1000
 LONGEST_EVENT_TYPE = 64
 # Something that was used up: it counts, however the attempt ends.
 Use = Callable[[Usage], None]
-# The state to go on from, should this attempt not come to its end; False: it is too large.
+# The state to go on from, should this attempt not come to its end; False: it is too large. It is
+# given back without the secrets that were in it.
 Keep = Callable[[str], bool]
 
 
@@ -99,7 +100,8 @@ class Result:
     output_tokens: int | None = None
     cost_usd: Decimal | None = None
     metadata: Mapping[str, Any] = field(default_factory=dict)
-    # What was said by now, for the next run of the same session.
+    # What was said by now, for the next run of the same session, without the secrets in it. More
+    # than 4 million characters are not remembered.
     history: str | None = None
 
     def usage(self) -> Usage:

@@ -59,7 +59,8 @@ class Conversation:
         self._context = context
         self._used, self._told = RunUsage(), RunUsage()
         self._cost: Decimal | None = None
-        self._teller = Teller(context.report, Redactor(context.secrets.values()))
+        self._redactor = Redactor(context.secrets.values())
+        self._teller = Teller(context.report, self._redactor)
 
     async def hold(self, message: str) -> Result | Pause:
         """Ask the model until it has answered, or until a person is to be asked."""
@@ -199,7 +200,7 @@ class Conversation:
         content = output if isinstance(output, str) else json.dumps(output, ensure_ascii=False)
         remembers = self._context.history is not None
         return Result(
-            content=cap(content, self._context.output_limit),
+            content=cap(self._redactor.text(content), self._context.output_limit),
             model=answer.model_name,
             metadata={"finishReason": answer.finish_reason},
             history=memory.shortened(messages) if remembers else None,

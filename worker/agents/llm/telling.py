@@ -68,7 +68,7 @@ class Teller:
             case PartEndEvent():
                 self._flush(whole=True)
             case FunctionToolCallEvent(part=part):
-                arguments = _arguments(part.args)
+                arguments = _arguments(self._redactor.tree(part.args))
                 self._report(
                     "tool_call",
                     {"id": part.tool_call_id, "tool": part.tool_name, "arguments": arguments},
@@ -84,7 +84,7 @@ class Teller:
             {
                 "id": part.tool_call_id,
                 "tool": part.tool_name,
-                "content": cap(content, _LONGEST),
+                "content": cap(self._redactor.text(content), _LONGEST),
                 "outcome": outcome,
             },
         )
@@ -102,7 +102,8 @@ class Teller:
     def _flush(self, *, whole: bool) -> None:
         """Report what there is of a text; what may begin a secret waits, unless that is all."""
         end = len(self._text) - (0 if whole else self._redactor.unfinished(self._text))
-        text, self._text = self._text[:end], self._text[end:]
+        # What is cut is redacted before, or half a secret would show at each end.
+        text, self._text = self._redactor.text(self._text[:end]), self._text[end:]
         self._since = clock.monotonic()
         text = self._redactor.text(text)
         for start in range(0, len(text), _LONGEST):
