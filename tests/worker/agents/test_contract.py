@@ -6,6 +6,7 @@ import unittest
 from uuid import uuid4
 
 import pytest
+from fake_models import FakeModels
 
 from worker.agents.contract import AgentContract
 from worker.agents.kind_contract import Broken
@@ -104,6 +105,36 @@ class TestHttp(AgentContract):
 
     def under_way(self, trial, seconds):
         self.asked.wait(seconds)
+
+
+class TestLlm(AgentContract):
+    kind = "llm"
+    refused = {
+        "model": "gpt-5",
+        "baseUrl": "example.com",
+        "apiKey": "sk-of-mine",
+        "instructions": "${secret:CONTRACT}",
+        "temperature": 3,
+        "maxTokens": 0,
+        "outputSchema": {"type": "array"},
+        "outputMode": "magic",
+        "limits": {"requests": 0},
+        "price": {"inputPerMillion": 1},
+        "tools": [{"name": "a tool"}],
+        "mcpServers": [{"name": "files"}],
+    }
+
+    @pytest.fixture(autouse=True)
+    def _models(self):
+        with FakeModels() as self.models:
+            given = {"baseUrl": self.models.url, "apiKey": "${secret:CONTRACT}"}
+            self.config = {"model": "openai-chat:echo", **given}
+            self.slow_config = {"model": "openai-chat:slow", **given}
+            self.failing_config = {"model": "openai-chat:locked", **given}
+            yield
+
+    def under_way(self, trial, seconds):
+        self.models.waiting.acquire(timeout=seconds)
 
 
 SOUND = """

@@ -44,22 +44,22 @@ _OUTPUTS = {"tool": ToolOutput, "native": NativeOutput, "prompted": PromptedOutp
 
 async def hold(message: str, config: Mapping[str, Any], context: Context) -> Result | Pause:
     """Have the model answer *message*. Raises `AgentError`."""
-    conversation = Conversation(config, context)
+    redactor = Redactor(context.secrets.values())
     try:
-        return await conversation.hold(message)
+        return await Conversation(config, context, redactor).hold(message)
     except Exception as error:
-        raise failures.explained(error, config["model"]) from error
+        raise failures.explained(error, config["model"], redactor) from None
 
 
 class Conversation:
     """What is said between us, a model and its tools."""
 
-    def __init__(self, config: Mapping[str, Any], context: Context) -> None:
+    def __init__(self, config: Mapping[str, Any], context: Context, redactor: Redactor) -> None:
         self._config = config
         self._context = context
         self._used, self._told = RunUsage(), RunUsage()
         self._cost: Decimal | None = None
-        self._redactor = Redactor(context.secrets.values())
+        self._redactor = redactor
         self._teller = Teller(context.report, self._redactor)
 
     async def hold(self, message: str) -> Result | Pause:

@@ -8,22 +8,24 @@ from pydantic_core import PydanticSerializationError
 
 from shared.states import ErrorCode
 from worker.agents.llm.network import Refused
+from worker.agents.placeholders import Redactor
 from worker.agents.protocol import AgentError
 
 _LONGEST = 500
 
 
-def explained(error: Exception, model: str) -> AgentError:
+def explained(error: Exception, model: str, redactor: Redactor) -> AgentError:
     """*error* as an `AgentError` that says what may be tried again; raises what is not known."""
     for each in _causes(error):
         if isinstance(each, AgentError):
             return each
         if isinstance(each, Refused):
             return AgentError(str(each), code=ErrorCode.REJECTED)
-    says = f"{model}: {_said(error)}"
+    said = _said(error, redactor)
+    says = f"{model}: {said}"
     match error:
         case failed.UsageLimitExceeded():
-            return AgentError(_said(error), code=ErrorCode.LIMIT_EXCEEDED)
+            return AgentError(said, code=ErrorCode.LIMIT_EXCEEDED)
         case failed.ContentFilterError():
             return AgentError(says)
         case failed.UnexpectedModelBehavior():
@@ -52,5 +54,6 @@ def _causes(error: BaseException | None) -> Iterator[BaseException]:
         error = error.__cause__ or error.__context__
 
 
-def _said(error: Exception) -> str:
-    return " ".join((str(error) or type(error).__name__)[:_LONGEST].split())
+def _said(error: Exception, redactor: Redactor) -> str:
+    """What *error* says, on one line and without secrets, which a provider may have repeated."""
+    return " ".join(redactor.text(str(error) or type(error).__name__)[:_LONGEST].split())

@@ -16,7 +16,7 @@ _CONNECT_SECONDS = 10.0
 _MOST_CONNECTIONS = 1000
 _KEPT_ALIVE = 100
 # Of the output's limit: JSON and its framing take more bytes than what is in it.
-_MOST_READ = 8
+_MOST_READ, _LEAST_READ = 8, 1024 * 1024
 
 
 class Refused(httpx2.TransportError):
@@ -28,12 +28,16 @@ def client(context: Context) -> httpx2.AsyncClient:
 
     How long an answer may take is the run's affair.
     """
-    return _shared(context.allow_private_addresses, _MOST_READ * context.output_limit)
+    return _shared(context.allow_private_addresses, _most_read(context))
 
 
 def make_client(context: Context, **options: Any) -> httpx2.AsyncClient:
     """A client of its own, with those *options* of `httpx2.AsyncClient`."""
-    return _made(context.allow_private_addresses, _MOST_READ * context.output_limit, **options)
+    return _made(context.allow_private_addresses, _most_read(context), **options)
+
+
+def _most_read(context: Context) -> int:
+    return max(_MOST_READ * context.output_limit, _LEAST_READ)
 
 
 @cache
