@@ -115,10 +115,12 @@ def test_nothing_waits_behind_another_agent_s_long_queue(system, outside, orders
     snapshot = checked()
     assert still_waiting > 400
     others = [run for run in snapshot.runs.values() if run["agent_id"] != slow]
-    waited = [run["started_at"] - run["available_at"] for run in others]
+    waited = [(run["available_at"], run["started_at"]) for run in others]
     first_of_flaky = of({flaky}, outside.lines("began"))[0]
-    # No longer than a run of the other agent takes, and a little.
-    assert max(*waited, first_of_flaky.at - in_a_second) < 3 * SECOND
+    begun_by_slow = [line.at for line in of({slow}, outside.lines("began"))]
+    for since, until in (*waited, (in_a_second, first_of_flaky.at)):
+        # What had been sent by then and a few more rounds, however long these take: not all 500.
+        assert sum(since < at < until for at in begun_by_slow) <= 20
 
 
 def test_nothing_waits_behind_the_long_queues_of_many_agents(system, outside, orders, checked):
