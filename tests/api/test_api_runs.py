@@ -12,7 +12,17 @@ from shared.states import COMPLETED, FAILED, MISSED, PAUSED, RunStatus, Trigger
 
 KEYS = {
     *("runId", "sessionId", "agentId", "scheduleId", "batchId", "retryOf", "trigger", "status"),
-    *("message", "content", "error", "scheduledFor", "missedUntil", "missedCount", "queuedAt"),
+    *(
+        "message",
+        "content",
+        "asks",
+        "answerBy",
+        "error",
+        "scheduledFor",
+        "missedUntil",
+        "missedCount",
+        "queuedAt",
+    ),
     *("availableAt", "startedAt", "finishedAt", "cancelRequestedAt", "durationMs", "attempt"),
     *("maxAttempts", "priority", "timeoutSeconds", "workerId", "model", "metrics", "metadata"),
 }
@@ -59,6 +69,11 @@ def test_a_finished_run_shows_what_came_of_it(viewer, echo):
         "inputTokens": 5,
         "outputTokens": 7,
         "totalTokens": 12,
+        "cacheReadTokens": None,
+        "cacheWriteTokens": None,
+        "reasoningTokens": None,
+        "requests": None,
+        "toolCalls": None,
         "costUsd": 0.0125,
         "computeUsd": None,
     }
