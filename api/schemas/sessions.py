@@ -25,8 +25,8 @@ class MessagesSchema(CamelSchema):
     messages = fields.List(
         fields.Dict(),
         metadata=described(
-            "In order, as its kind keeps them: `llm` as pydantic-ai writes messages. What is no list"
-            " is one message with a `text`."
+            "In order, as its kind keeps them: `llm` as pydantic-ai writes messages. What is no"
+            " list is one message with a `text`."
         ),
     )
 
