@@ -29,6 +29,10 @@ SCHEDULE: dict[str, Any] = {
     "retryBackoffSeconds": 30,
     "priority": 5,
     "keepLast": None,
+    "sessionPolicy": "FRESH",
+    "approvalPolicy": "WAIT",
+    "approvalWaitSeconds": None,
+    "pausedOverlaps": False,
     "tags": [],
     "createdAt": "2027-01-30T10:15:00.125Z",
     "updatedAt": "2027-01-30T10:15:00.125Z",
@@ -57,6 +61,8 @@ RUN: dict[str, Any] = {
     "status": "COMPLETED",
     "message": NEW_SCHEDULE["message"],
     "content": "Sales were 4 % above yesterday's.",
+    "asks": None,
+    "answerBy": None,
     "error": None,
     "scheduledFor": "2027-01-31T08:00:00Z",
     "missedUntil": None,
@@ -73,8 +79,9 @@ RUN: dict[str, Any] = {
     "timeoutSeconds": 600,
     "workerId": None,
     "model": None,
-    "metrics": {"inputTokens": 812, "outputTokens": 64, "totalTokens": 876, "costUsd": 0.0021}
-    | {"computeUsd": None},
+    "metrics": {"inputTokens": 812, "outputTokens": 64, "totalTokens": 876}
+    | {"cacheReadTokens": 640, "cacheWriteTokens": None, "reasoningTokens": None}
+    | {"requests": 2, "toolCalls": 1, "costUsd": 0.0021, "computeUsd": None},
     "metadata": {},
 }
 NEW_RUN = {"message": NEW_SCHEDULE["message"]}
