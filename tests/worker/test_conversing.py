@@ -12,7 +12,7 @@ from scripts import SETTINGS, fails, until_stopped
 from waiting import wait_until
 
 from shared import approvals, clock, conversations, db, kinds, leases, runs
-from shared.attempts import NOTHING, Lease, Leased, Usage
+from shared.attempts import NOTHING, Lease, Leased, Outcome, Usage
 from shared.models import Run, RunEvent, RunState, Schedule, Session
 from shared.states import (
     CANCELLED,
@@ -356,6 +356,22 @@ def test_a_session_that_cannot_be_written_leaves_the_run_to_be_done_again(
 
     assert runs.get(run.id).status is RUNNING
     assert "could not be recorded" in caplog.text
+
+
+def test_sessions_of_what_ends_together_are_locked_in_one_order(runner, heartbeat, monkeypatch):
+    """Or two workers that end runs of the same ones could wait for each other."""
+    written = []
+    monkeypatch.setattr(
+        recorder.conversations, "remember", lambda run, *_, **__: written.append(run.session_id)
+    )
+    runner.take([make_run().id for _ in range(8)])
+    works = {work.lease: work for work in heartbeat.holding()}
+    outcomes = {lease: Outcome(status=COMPLETED, history="[]") for lease in works}
+
+    recorder._finish(outcomes, works)
+
+    assert len(written) == 8
+    assert written == sorted(written)
 
 
 # Messages.

@@ -159,7 +159,7 @@ def test_a_secret_that_comes_in_pieces_is_in_no_event(ask, models, reports):
     ask("leak", context={"secrets": {"KEY": secret}})
 
     text = "".join(each["text"] for each in told(reports, "text"))
-    assert text == f"It is {secret}!"  # `worker.attempt` takes it out of each event, if it is whole
+    assert text == "It is ***!"
     assert any(secret in each["text"] for each in told(reports, "text"))
 
 
