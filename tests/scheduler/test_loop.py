@@ -14,7 +14,7 @@ from shared import clock, messages, reference, tally
 from shared.ids import uuid7
 from shared.models import Run, Tally
 from shared.models import Scheduler as SchedulerRow
-from shared.states import COMPLETED, QUEUED
+from shared.states import COMPLETED, FAILED, PAUSED, QUEUED
 from shared.tally import Count
 
 pytestmark = pytest.mark.usefixtures("database")
@@ -247,3 +247,15 @@ def test_of_ticks_between_two_notes_the_slowest_and_the_latest_are_noted(schedul
 
     assert unnoted < 7000
     assert SchedulerRow.get_by_id(scheduler.id).last_tick_lag_ms == 7000
+
+
+def test_what_nobody_has_answered_in_time_is_ended(scheduler, caplog):
+    caplog.set_level("INFO")
+    now = clock.now()
+    late = make_run(status=PAUSED, asks=[], answer_by=now)
+    waiting = make_run(status=PAUSED, asks=[], answer_by=now + timedelta(hours=1))
+
+    scheduler.work(now)
+
+    assert (status_of(late.id), status_of(waiting.id)) == (FAILED, PAUSED)
+    assert f"run {late.id} failed: nobody answered in time" in caplog.text

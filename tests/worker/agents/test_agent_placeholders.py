@@ -1,7 +1,9 @@
+import json
+
 import pytest
 
 from shared.states import ErrorCode
-from worker.agents.placeholders import expand, redact, well_formed
+from worker.agents.placeholders import Redactor, expand, redact, well_formed
 from worker.agents.protocol import AgentError
 
 
@@ -47,3 +49,38 @@ def test_each_line_of_a_secret_is_one():
 
 def test_a_short_secret_is_a_word_like_any_other():
     assert redact("the end", ["the", ""]) == "the end"
+
+
+@pytest.mark.parametrize(
+    "secret", ['a"quoted"one', "back\\slash\\ed", "tab\ttab\ttab", 'é"Größe"🚀']
+)
+@pytest.mark.parametrize("ascii", [True, False])
+def test_a_secret_is_taken_out_of_json_and_of_json_in_json(secret, ascii):
+    once = json.dumps({"said": secret}, ensure_ascii=ascii)
+    twice = json.dumps([once], ensure_ascii=ascii)
+
+    shown = Redactor([secret]).text(f"{secret} {once} {twice}")
+
+    assert shown == '*** {"said": "***"} ["{\\"said\\": \\"***\\"}"]'
+
+
+def test_a_secret_is_taken_out_of_all_texts_of_a_tree():
+    tree = {"sesame42": ["sesame42", ("x sesame42",), {"deep": "sesame42"}], "n": 42, "b": None}
+
+    assert Redactor(["sesame42"]).tree(tree) == {
+        "***": ["***", ["x ***"], {"deep": "***"}],
+        "n": 42,
+        "b": None,
+    }
+
+
+@pytest.mark.parametrize(
+    ("text", "length"),
+    [("", 0), ("open", 0), ("open s", 1), ("open sesame4", 7), ("sesame42", 0), ("sesame42s", 1)],
+)
+def test_what_may_begin_a_secret_is_told_by_its_length(text, length):
+    assert Redactor(["sesame42"]).unfinished(text) == length
+
+
+def test_where_there_are_no_secrets_nothing_is_unfinished():
+    assert Redactor([]).unfinished("anything") == 0

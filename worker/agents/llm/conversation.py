@@ -39,6 +39,7 @@ from worker.agents.protocol import AgentError, Answer, Ask, Context, Pause, Resu
 # Of a tool's arguments or an answer that are not as they should be, before the model is given up.
 _RETRIES = 2
 _DENIED = "A person said no to this call. Do not try it again."
+_NOBODY = "This call takes approval, and nobody is to be asked. Do not try it again."
 _OUTPUTS = {"tool": ToolOutput, "native": NativeOutput, "prompted": PromptedOutput}
 
 
@@ -71,7 +72,8 @@ class Conversation:
         else:
             output, said = await self._go_on(agent, message, said, None)
         while isinstance(output, DeferredToolRequests) and self._context.denies:
-            denied = {call.tool_call_id: Answer(approved=False) for call in output.approvals}
+            no = Answer(approved=False, says=_NOBODY)
+            denied = {call.tool_call_id: no for call in output.approvals}
             output, said = await self._go_on(agent, None, said, _results(said, denied))
         return self._outcome(output, said)
 
