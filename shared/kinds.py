@@ -72,7 +72,8 @@ def preload(kind: str) -> None:
 
 def secrets(kind: str, config: Mapping[str, Any]) -> set[str]:
     """The names of the secrets that an agent of *kind* is given: those that *config* names."""
-    names = set(_NAMED.findall(json.dumps(config)))
+    # As it was loaded, it may hold what is no JSON: amounts of money, for one.
+    names = set(_NAMED.findall(json.dumps(config, default=str)))
     others = getattr(installed().get(kind), "secrets", None)
     return names if others is None else names | set(others(config))
 

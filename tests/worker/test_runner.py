@@ -157,6 +157,14 @@ def test_an_agent_s_failure_fails_its_run_and_says_why(execute, agent):
     assert after.error == {"code": "AGENT_ERROR", "message": "Out of ideas."}
 
 
+def test_an_agent_whose_configuration_names_an_amount_runs(execute):
+    run = make_run(config={"costUsd": 0.25})
+
+    execute(run.id)
+
+    assert runs.get(run.id).cost_usd == Decimal("0.25")
+
+
 def test_a_failure_that_may_be_retried_is_queued_again(execute, agent):
     run = make_run(retry_backoff_seconds=30)
     agent.does = fails(AgentError("Try later.", retryable=True))
