@@ -19,7 +19,7 @@ from servers import Postgres
 from waiting import wait_until
 
 from shared import db, migrations, runs
-from shared.attempts import Lease, Outcome
+from shared.attempts import Lease, Outcome, Usage
 from shared.db import stamp
 from shared.errors import SettingsError
 from shared.migrations import migrate, pending, require_current
@@ -170,7 +170,7 @@ def test_runs_of_before_there_were_budgets_end_as_they_did(bare):
         runs.cancel(UUID("a" * 32), now=NOON)
         (claimed,) = runs.claim([UUID("b" * 32)], "worker-1", lease=LEASE, now=NOON)
         held = Lease(claimed.id, claimed.attempt)
-        runs.finish({held: Outcome(status=COMPLETED, cost_usd=Decimal(1))}, now=NOON)
+        runs.finish({held: Outcome(status=COMPLETED, usage=Usage(cost_usd=Decimal(1)))}, now=NOON)
 
         assert [run.status for run in Run.select().order_by(Run.id)] == [CANCELLED, COMPLETED]
         assert BudgetPeriod.select().count() == 0
