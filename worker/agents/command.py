@@ -74,18 +74,19 @@ class CommandAgent:
         return [look("program", see, context)]
 
     def _prepared(self, context: Context) -> tuple[list[str], dict[str, str]]:
-        """What is executed, and its environment.
-
-        Says clearly what the system, or a program in between, would say in its own words.
-        """
+        """What is executed, and its environment. Raises `AgentError` where that cannot be."""
         env = environment(self._config, context)
+        self._look_for_program(env)
+        return guarded(self._argv, self._config), env
+
+    def _look_for_program(self, env: Mapping[str, str]) -> None:
+        """Say clearly what the system, or a program in between, would say in its own words."""
         if self._cwd is not None and not os.path.isdir(self._cwd):
             raise AgentError(f"This worker has no directory {self._cwd} to run the program in.")
         program = self._argv[0]
         place = os.path.join(self._cwd or "", program) if "/" in program else program
         if shutil.which(place, path=env.get("PATH", os.defpath)) is None:
             raise AgentError(f"This worker has no program {program} that it may execute.")
-        return guarded(self._argv, self._config), env
 
 
 def _failure(status: int, complaint: str) -> str:
