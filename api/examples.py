@@ -46,6 +46,7 @@ SCHEDULE: dict[str, Any] = {
     },
     "description": "At 08:00",
     "error": None,
+    "warning": None,
     "version": 1,
 }
 TRIGGERED = {"message": "Schedule execution triggered.", "runId": _RUN_ID}
@@ -106,6 +107,17 @@ AGENT: dict[str, Any] = {
     "enabled": True,
     "timeoutSeconds": 600,
     "maxConcurrency": None,
+    "check": {
+        "status": "OK",
+        "checkedAt": "2027-01-30T10:15:00.631Z",
+        "findings": [
+            {
+                "name": "kind",
+                "status": "OK",
+                "message": "This worker runs echo, and takes the configuration.",
+            }
+        ],
+    },
     "createdAt": "2027-01-30T10:15:00.125Z",
     "updatedAt": "2027-01-30T10:15:00.125Z",
     "version": 1,

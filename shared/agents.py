@@ -5,7 +5,7 @@ from contextlib import suppress
 from datetime import datetime
 from typing import Any
 
-from shared import db, kinds, listing
+from shared import checks, db, kinds, listing
 from shared.audit import Changes
 from shared.batches.models import Batch
 from shared.errors import Conflict, Invalid, NotFound, VersionMismatch
@@ -24,7 +24,12 @@ DEFAULTS = {name: Agent._meta.columns[name].default for name in EDITABLE} | {"co
 AGENTS = Listing(
     table="agent a",
     key="a.id",
-    columns=listing.read(Agent, "a", "id", *EDITABLE, "version", "created_at", "updated_at"),
+    columns={
+        **listing.read(Agent, "a", "id", *EDITABLE, "version", "created_at", "updated_at"),
+        "check.status": checks.STATUS,
+        "check.checked_at": listing.text("a.checked_at"),
+        "check.findings": listing.text("a.check_findings"),
+    },
     where="a.deleted_at IS NULL",
     filters={
         "enabled": "a.enabled = :enabled",

@@ -6,7 +6,7 @@ from decimal import Decimal
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from shared.states import ApprovalPolicy, ErrorCode, RunStatus, SessionPolicy
+from shared.states import ApprovalPolicy, ErrorCode, RunStatus, SessionPolicy, Trigger
 
 
 @dataclass(frozen=True)
@@ -37,6 +37,7 @@ class Claimed(NamedTuple):
     max_attempts: int
     retry_backoff_seconds: int
     batch_id: UUID | None
+    trigger: Trigger
     previous_success: datetime | None
     #: What an hour on a machine of its batch costs, in US dollars.
     price_per_hour: Decimal | None

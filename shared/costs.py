@@ -1,7 +1,7 @@
 """What runs have used up, added up: by schedule, agent, model or day.
 
-All of it is in the index `run_costs`, where a run is from its end on, if it ever started: messages
-and answers, which may be long, are never read.
+All of it is in the index `run_costs`, where a run is from its end on, if it ever started and is no
+check: messages and answers, which may be long, are never read.
 """
 
 import json
@@ -133,6 +133,7 @@ def _sums() -> dict[str, str]:
 def _ended(since: str, until: str, filters: Mapping[str, Any]) -> str:
     conditions = (
         "started_at IS NOT NULL",
+        "trigger <> 'CHECK'",
         f"finished_at >= {since} AND finished_at < {until}",
         *(_FILTERS[name] for name in filters),
     )

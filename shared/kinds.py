@@ -63,6 +63,11 @@ def converses(kind: str) -> bool:
     return bool(getattr(installed().get(kind), "converses", False))
 
 
+def checks(kind: str) -> bool:
+    """Whether *kind* can look before a run whether that could go well."""
+    return hasattr(installed().get(kind), "check")
+
+
 def preload(kind: str) -> None:
     """Have *kind* import what takes seconds, if it is installed and there is any such thing."""
     load = getattr(installed().get(kind), "preload", None)

@@ -35,10 +35,12 @@ def latest(agent_id: str) -> list[MeasuredRun]:
     rows = db.execute(
         f"""
         SELECT cost_usd, started_at, finished_at FROM (
-          SELECT status, cost_usd, started_at, finished_at FROM run {db.indexed_by("run_of_agent")}
+          SELECT status, trigger, cost_usd, started_at, finished_at
+          FROM run {db.indexed_by("run_of_agent")}
           WHERE agent_id = :agent_id ORDER BY id DESC LIMIT :looked_at
         ) AS latest
-        WHERE status IN ('COMPLETED', 'FAILED') AND started_at IS NOT NULL LIMIT :measured
+        WHERE status IN ('COMPLETED', 'FAILED') AND started_at IS NOT NULL AND trigger <> 'CHECK'
+        LIMIT :measured
         """,
         {"agent_id": agent_id, "looked_at": _LOOKED_AT, "measured": _MEASURED},
     ).fetchall()

@@ -32,6 +32,7 @@ from shared.states import (
     ApprovalPolicy,
     BudgetScope,
     CatchUp,
+    CheckStatus,
     Overlap,
     Period,
     Role,
@@ -60,6 +61,13 @@ class Agent(Record):
     created_at: "Field[datetime]" = UtcDateTimeField()
     updated_at: "Field[datetime]" = UtcDateTimeField()
     deleted_at: "Field[datetime | None]" = UtcDateTimeField(null=True)
+
+    # What its latest check came to, and of which version (`shared.checks`): of an earlier one it
+    # says nothing any more.
+    check_status: "Field[CheckStatus | None]" = EnumField(CheckStatus, max_length=8, null=True)
+    check_findings: "Field[list[dict[str, Any]] | None]" = JSONField(null=True)
+    checked_at: "Field[datetime | None]" = UtcDateTimeField(null=True)
+    checked_version = IntegerField(null=True)
 
     class Meta:
         constraints = (
@@ -156,6 +164,8 @@ class Run(Record):
     batch_id: UUID | None
     item_index = IntegerField(null=True)
     agent_id = CharField(max_length=64)
+    # Of a check, the version of the agent that it looks at.
+    agent_version = IntegerField(null=True)
     session_id = UUIDField()
     retry_of = UUIDField(null=True)
     trigger: "Field[Trigger]" = EnumField(Trigger, max_length=16)
@@ -313,7 +323,7 @@ Run.add_index(
 # History, newest first.
 Run.add_index(Run.index(Run.schedule, Run.id, name="run_of_schedule", safe=False))
 Run.add_index(Run.index(Run.agent_id, Run.id, name="run_of_agent", safe=False))
-# What runs have used up is added up from this alone. No run is in it before its end.
+# What runs have used up is added up from this alone. No run is in it before its end, and no check.
 Run.add_index(
     Run.index(
         Run.finished_at,
@@ -325,7 +335,11 @@ Run.add_index(
         Run.cost_usd,
         Run.compute_usd,
         name="run_costs",
-        where=Run.finished_at.is_null(False) & Run.started_at.is_null(False),
+        where=(
+            Run.finished_at.is_null(False)
+            & Run.started_at.is_null(False)
+            & (Run.trigger != Trigger.CHECK)
+        ),
         safe=False,
     )
 )

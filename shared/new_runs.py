@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from shared import db
+from shared import checks, db, runs
 from shared.attempts import failure
 from shared.budgets import ledger
 from shared.errors import Conflict, NotFound
@@ -215,6 +215,44 @@ def background(
     return made
 
 
+def check(agent_id: str, *, key: IdempotencyKey | None, now: datetime) -> Made:
+    """Make a check of an agent as it is now, which may be disabled; no budget covers it.
+
+    The same *key* gives the same run. Raises `NotFound`, or `Invalid` on a key of another request.
+    """
+    columns = {
+        **_ALWAYS,
+        "session_id": ":id",
+        "agent_id": "a.id",
+        "agent_version": "a.version",
+        "kind": f"'{checks.KIND}'",
+        "config": checks.SUBJECT.sqlite if db.is_sqlite() else checks.SUBJECT.postgres,
+        "message": "''",
+        "timeout_seconds": str(checks.SECONDS),
+        "max_attempts": "1",
+        "retry_backoff_seconds": "0",
+        "priority": str(checks.PRIORITY),
+    }
+    source = f"""
+        agent a WHERE a.id = :agent_id AND a.deleted_at IS NULL
+        {db.locking("FOR SHARE")} {_RETURNING}
+    """
+    with db.transaction():
+        made, _ = _make(columns, source, {"agent_id": agent_id}, Trigger.CHECK, {}, key, now)
+        if made is None:
+            raise NotFound("agent", agent_id)
+    return made
+
+
+def check_anew(agent_id: str, *, now: datetime) -> UUID:
+    """Make a check of an agent that was saved, instead of those that wait still."""
+    with db.transaction():
+        runs.cancelling(now).where(
+            Run.agent_id == agent_id, Run.status == QUEUED, Run.trigger == Trigger.CHECK
+        ).execute()
+        return check(agent_id, key=None, now=now).id
+
+
 def retry(run_id: UUID, *, key: IdempotencyKey | None, now: datetime) -> Made:
     """Make a new run with the orders of one that has ended.
 
@@ -225,7 +263,7 @@ def retry(run_id: UUID, *, key: IdempotencyKey | None, now: datetime) -> Made:
     source = f"""
         run r JOIN agent a ON a.id = r.agent_id
         WHERE r.id = :run_id AND r.status IN ({", ".join(f"'{each}'" for each in _RETRIED)})
-          AND a.deleted_at IS NULL AND a.enabled
+          AND r.trigger <> 'CHECK' AND a.deleted_at IS NULL AND a.enabled
         {db.locking("FOR SHARE OF a")} {_RETURNING}
     """
     with db.transaction():
@@ -234,6 +272,8 @@ def retry(run_id: UUID, *, key: IdempotencyKey | None, now: datetime) -> Made:
             run: Run | None = Run.get_or_none(Run.id == run_id)
             if run is None:
                 raise NotFound("run", run_id)
+            if run.trigger is Trigger.CHECK:
+                raise Conflict(f"Run {run_id} is a check; check agent {run.agent_id} again.")
             if run.status in _RETRIED:
                 raise _no_run_of_agent(run.agent_id)
             raise Conflict(f"Run {run_id} is {run.status}; only a run that has ended is retried.")
@@ -271,6 +311,8 @@ def _make(
         },
     )
     made = cursor.fetchone()
+    if made is not None and trigger is Trigger.CHECK:
+        return Made(run_id, QUEUED), True
     if made is not None:
         agent_id, schedule_id = made
         return Made(run_id, _admit(run_id, agent_id, schedule_id, now)), True

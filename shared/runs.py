@@ -12,7 +12,7 @@ from uuid import UUID
 
 from peewee import SQL, Case, fn
 
-from shared import db, events, policy
+from shared import checks, db, events, policy
 from shared.attempts import NOTHING, Claimed, Lease, Outcome, Usage, failure
 from shared.budgets import ledger
 from shared.db import stamp
@@ -29,6 +29,7 @@ from shared.states import (
     ErrorCode,
     RunStatus,
     SessionPolicy,
+    Trigger,
 )
 
 # Spelled out, for a planner knows a partial index by its own words only.
@@ -144,6 +145,9 @@ def claim(
 
 
 def _claimed(row: Claimed) -> Claimed:
+    config = db.json_value(row.config)
+    if row.kind == checks.KIND:
+        row, config = row._replace(kind=config["kind"]), config["config"]
     return row._replace(
         id=db.uuid(row.id),
         schedule_id=row.schedule_id and db.uuid(row.schedule_id),
@@ -151,8 +155,9 @@ def _claimed(row: Claimed) -> Claimed:
         session_id=db.uuid(row.session_id),
         session_policy=SessionPolicy(row.session_policy),
         approval_policy=ApprovalPolicy(row.approval_policy),
-        config=db.json_value(row.config),
+        config=config,
         batch_id=row.batch_id and db.uuid(row.batch_id),
+        trigger=Trigger(row.trigger),
         previous_success=row.previous_success and db.instant(row.previous_success),
         price_per_hour=None if row.price_per_hour is None else Decimal(str(row.price_per_hour)),
     )

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from shared import agents, db, due, listing, once, templates
+from shared import agents, checks, db, due, listing, once, templates
 from shared.audit import Changes
 from shared.budgets import moves as budgets
 from shared.errors import Conflict, NotFound, VersionMismatch
@@ -33,6 +33,7 @@ SCHEDULES = Listing(
     key="s.id",
     columns={
         **listing.read(Schedule, "s", "id", *EDITABLE, "description", "error", "next_run_at"),
+        "warning": checks.WARNING,
         **listing.read(Schedule, "s", "version", "created_at", "updated_at"),
         "last_run.run_id": listing.text("r.id"),
         "last_run.status": "r.status",
@@ -40,7 +41,7 @@ SCHEDULES = Listing(
         "last_run.started_at": listing.text("r.started_at"),
         "last_run.finished_at": listing.text("r.finished_at"),
     },
-    shown="LEFT JOIN run r ON r.id = s.last_run_id",
+    shown="JOIN agent a ON a.id = s.agent_id LEFT JOIN run r ON r.id = s.last_run_id",
     where="s.deleted_at IS NULL",
     filters={
         "enabled": "s.enabled = :enabled",

@@ -39,6 +39,15 @@ class Trigger(StrEnum):
     RETRY = "RETRY"
     BATCH = "BATCH"
     NOTICE = "NOTICE"
+    CHECK = "CHECK"
+
+
+class CheckStatus(StrEnum):
+    """What a check of an agent came to."""
+
+    OK = "OK"
+    WARNING = "WARNING"
+    FAILED = "FAILED"
 
 
 class BatchStatus(StrEnum):

@@ -48,6 +48,9 @@ class FakeModels:
     def __init__(self) -> None:
         self.asked: list[dict[str, Any]] = []
         self.keys: list[str | None] = []
+        #: What it was asked to list, and the answer to that.
+        self.looked_at: list[str] = []
+        self.listing: tuple[int, Any] = (200, {"data": [{"id": name} for name in _BEHAVIOURS]})
         #: Set to have those answer that wait.
         self.released = threading.Event()
         self.waiting = threading.Semaphore(0)
@@ -90,6 +93,12 @@ class _Handler(BaseHTTPRequestHandler):
 
     def log_message(self, *_: object) -> None:
         """Say nothing."""
+
+    def do_GET(self) -> None:
+        models = self.server.models
+        models.looked_at.append(self.path)
+        models.keys.append(self.headers["Authorization"])
+        self._answer(*models.listing, {})
 
     def do_POST(self) -> None:
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))

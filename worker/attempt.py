@@ -3,6 +3,7 @@
 Knows agents and nothing of leases: `runner` holds the run meanwhile and records the verdict.
 """
 
+import json
 import logging
 import traceback
 from collections.abc import Mapping
@@ -12,12 +13,21 @@ from typing import Any, cast
 
 from marshmallow import ValidationError
 
-from shared import conversations, kinds, templates
+from shared import checks, conversations, kinds, templates
 from shared.attempts import Claimed, Outcome, failure
 from shared.conversations import Memory
 from shared.errors import Invalid
 from shared.settings import Settings
-from shared.states import CANCELLED, COMPLETED, FAILED, ApprovalPolicy, ErrorCode, SessionPolicy
+from shared.states import (
+    CANCELLED,
+    COMPLETED,
+    FAILED,
+    ApprovalPolicy,
+    ErrorCode,
+    SessionPolicy,
+    Trigger,
+)
+from worker.agents import checkup
 from worker.agents.output import UNFIT, UNSTORABLE, cap, storable
 from worker.agents.placeholders import Redactor
 from worker.agents.protocol import Agent, AgentError, Answer, Context, Pause, Result
@@ -65,6 +75,8 @@ class Attempt:
         if stop.reason:
             return stopped(self._run, stop.reason)
         try:
+            if self._run.trigger is Trigger.CHECK:
+                return self._checked(self._context(stop, reporter, now))
             message = self._message()
             if message != self._run.message:
                 reporter.report("message", {"text": self._redactor.text(message)})
@@ -77,6 +89,12 @@ class Attempt:
             return Outcome(status=FAILED, error=failure(ErrorCode.REJECTED, self._shown(error)))
         except Exception as error:
             return stopped(self._run, stop.reason) if stop.reason else self._failed(error)
+
+    def _checked(self, context: Context) -> Outcome:
+        """What the agent needs is looked at, and the agent is not run."""
+        found = checkup.findings(self._run.kind, self._config(), context)
+        content = json.dumps(checks.written(found, self._shown), ensure_ascii=False)
+        return Outcome(status=COMPLETED, content=content)
 
     def _message(self) -> str:
         """What the agent is told: its message, with what is known by now."""

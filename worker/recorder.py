@@ -11,6 +11,7 @@ from queue import SimpleQueue
 from typing import NamedTuple, TypeVar
 
 from shared import (
+    checks,
     clock,
     conversations,
     db,
@@ -24,7 +25,7 @@ from shared import (
 from shared.attempts import Lease, Outcome
 from shared.findings import OK
 from shared.log import Trouble
-from shared.states import CANCELLED, FAILED
+from shared.states import CANCELLED, FAILED, Trigger
 from shared.tally import Count
 from worker.agents.stop import StopReason
 from worker.attempt import Paused, Retryable, Verdict
@@ -205,9 +206,11 @@ def queue_again(work: Work, verdict: Verdict) -> Outcome | str | None:
 
 
 def _finish(outcomes: Mapping[Lease, Outcome], works: Mapping[Lease, Work]) -> set[Lease]:
-    """End the runs; with them, what they have kept, and what their sessions are to remember."""
+    """End the runs; with them, what they have kept, what their sessions are to remember, and what
+    agents were found to lack."""
     remembered = {lease: each.history for lease, each in outcomes.items() if each.history}
-    if not remembered and not any(works[lease].keeps for lease in outcomes):
+    checked = [lease for lease in outcomes if works[lease].run.trigger is Trigger.CHECK]
+    if not remembered and not checked and not any(works[lease].keeps for lease in outcomes):
         with db.connection():
             return runs.finish(outcomes, now=clock.now())
     now = clock.now()
@@ -219,6 +222,9 @@ def _finish(outcomes: Mapping[Lease, Outcome], works: Mapping[Lease, Work]) -> s
             work, history = works[lease], remembered[lease]
             recalled = bool(work.memory.history)
             conversations.remember(work.run, history, recalled=recalled, now=now)
+        # All of us lock agents in the same order.
+        for lease in sorted(held.intersection(checked), key=lambda each: works[each].run.agent_id):
+            checks.record(lease.run_id, outcomes[lease], now=now)
     return held
 
 

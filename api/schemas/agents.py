@@ -10,6 +10,7 @@ from shared.agents import AGENTS
 from shared.errors import Invalid
 from shared.fields import (
     CamelSchema,
+    choice,
     described,
     flag,
     instant,
@@ -19,6 +20,7 @@ from shared.fields import (
     text,
     without,
 )
+from shared.states import CheckStatus
 
 
 class AgentFieldsSchema(CamelSchema):
@@ -64,21 +66,51 @@ class ReplacedAgentSchema(AgentFieldsSchema):
         return without(READ_ONLY, data)
 
 
+class FindingSchema(CamelSchema):
+    """What a check has found of one thing that an agent needs."""
+
+    name = fields.String(metadata=described("What was looked at.", "model"))
+    status = choice(CheckStatus, "How it is.")
+    message = fields.String(
+        metadata=described(
+            "A sentence, with the cure where not all is well.",
+            "https://api.openai.com knows the model gpt-5-mini.",
+        )
+    )
+
+
+class AgentCheckSchema(CamelSchema):
+    """What the latest check of an agent came to."""
+
+    status = choice(CheckStatus, "The worst of its findings. With `FAILED`, a run would fail.")
+    checked_at = instant("When that was.")
+    findings = fields.List(
+        fields.Nested(FindingSchema), metadata=described("All it found, the worst first.")
+    )
+
+
 class AgentSchema(NewAgentSchema):
     """Something that can be run."""
 
     version = fields.Integer(metadata=described("How often it was saved; its `ETag`."))
     created_at = instant("When it was made.")
     updated_at = instant("When it was last saved.")
+    check = fields.Nested(
+        AgentCheckSchema,
+        allow_none=True,
+        metadata=described(
+            "What its latest check came to; null: it was not checked since it was saved."
+        ),
+    )
 
     class Meta:
         fields = (
             *("id", "name", "description", "kind", "config", "enabled", "timeout_seconds"),
-            *("max_concurrency", "created_at", "updated_at", "version"),
+            *("max_concurrency", "check", "created_at", "updated_at", "version"),
         )
 
 
-READ_ONLY = frozenset({"version", "createdAt", "updatedAt"})
+READ_ONLY = frozenset({"version", "createdAt", "updatedAt", "check"})
 
 
 class AgentQuerySchema(ListQuerySchema):

@@ -177,6 +177,10 @@ class ScheduleSchema(NewScheduleSchema):
         allow_none=True,
         metadata=described("Why it could not go on and was set aside; saving it brings it back."),
     )
+    warning = fields.String(
+        allow_none=True,
+        metadata=described("What the latest check of its agent has found wrong; null: nothing."),
+    )
     next_run_at = instant("Its next fire time; null: it has none, or is disabled.", allow_none=True)
     last_run = fields.Nested(
         LastRunSchema, allow_none=True, metadata=described("Its latest run, if that is kept.")
@@ -193,7 +197,7 @@ class ScheduleSchema(NewScheduleSchema):
             *("retry_backoff_seconds", "priority", "keep_last", "session_policy"),
             *("approval_policy", "approval_wait_seconds", "paused_overlaps", "tags"),
             *("created_at", "updated_at"),
-            *("next_run_at", "last_run", "description", "error", "version"),
+            *("next_run_at", "last_run", "description", "error", "warning", "version"),
         )
 
 

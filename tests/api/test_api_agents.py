@@ -25,6 +25,7 @@ def test_an_agent_is_made_with_defaults(operator):
         "enabled": True,
         "timeoutSeconds": 600,
         "maxConcurrency": None,
+        "check": None,
         "createdAt": "2026-11-22T12:00:00Z",
         "updatedAt": "2026-11-22T12:00:00Z",
         "version": 1,

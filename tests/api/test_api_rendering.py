@@ -14,7 +14,7 @@ from api.schemas.schedules import ScheduleSchema
 from shared import agents, history, schedules
 from shared.models import Run, RunEvent, Schedule
 from shared.pages import Paging
-from shared.states import FAILED
+from shared.states import FAILED, CheckStatus
 
 pytestmark = pytest.mark.usefixtures("database")
 
@@ -45,7 +45,8 @@ def test_of_a_schedule():
         row = schedules.get(schedule.id)
 
         last_run = None if last_run_id is None else {"run_id": run.id, **history_of(run)}
-        expected = dumped(ScheduleSchema, schedule, agent_id="echo", last_run=last_run)
+        joined = {"agent_id": "echo", "last_run": last_run, "warning": None}
+        expected = dumped(ScheduleSchema, schedule, **joined)
         assert rendered(ScheduleSchema, schedules.SCHEDULES, row) == expected
 
 
@@ -82,11 +83,23 @@ def test_of_a_run():
 
 
 def test_of_an_agent():
-    agent = make_agent(config={"delaySeconds": 2}, max_concurrency=3)
+    finding = {"name": "ears", "status": CheckStatus.WARNING, "message": "They hear “ü”."}
+    found = {"check_status": CheckStatus.WARNING, "check_findings": [finding]}
+    for check, values in [
+        (None, {}),
+        (
+            {"status": CheckStatus.WARNING, "checked_at": ODD, "findings": [finding]},
+            {**found, "checked_at": ODD, "checked_version": 1},
+        ),
+    ]:
+        agent = make_agent(
+            f"a{len(values)}", config={"delaySeconds": 2}, max_concurrency=3, **values
+        )
 
-    row = agents.get("echo")
+        row = agents.get(agent.id)
 
-    assert rendered(AgentSchema, agents.AGENTS, row) == dumped(AgentSchema, agent)
+        expected = dumped(AgentSchema, agent, check=check)
+        assert rendered(AgentSchema, agents.AGENTS, row) == expected
 
 
 def test_of_an_event():

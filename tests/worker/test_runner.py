@@ -1,21 +1,24 @@
 """One run, from claim to finish."""
 
+import json
 import threading
 from datetime import timedelta
 from decimal import Decimal
 
 import pytest
-from factories import NOON, make_run
+from factories import NOON, make_agent, make_run
 from peewee import OperationalError
 from scripts import SETTINGS, fails, until_stopped
 from statements import counted
 from waiting import wait_until
 
-from shared import clock, events, failpoints, leases, runs, tally
-from shared.models import Run, RunEvent
-from shared.states import CANCELLED, COMPLETED, FAILED, QUEUED, RUNNING
+from shared import clock, events, failpoints, leases, new_runs, runs, tally
+from shared.findings import OK, WARN, Finding
+from shared.models import Agent, Run, RunEvent
+from shared.states import CANCELLED, COMPLETED, FAILED, QUEUED, RUNNING, CheckStatus
 from shared.tally import Count
 from worker import recorder
+from worker.agents.echo import EchoAgent
 from worker.agents.protocol import AgentError, Result, Stopped
 from worker.agents.stop import StopReason
 from worker.runner import Runner
@@ -69,6 +72,14 @@ def test_an_agent_s_failure_fails_its_run_and_says_why(execute, agent):
     after = runs.get(run.id)
     assert (after.status, after.attempt) == (FAILED, 1)
     assert after.error == {"code": "AGENT_ERROR", "message": "Out of ideas."}
+
+
+def test_an_agent_whose_configuration_names_an_amount_runs(execute):
+    run = make_run(config={"costUsd": 0.25})
+
+    execute(run.id)
+
+    assert runs.get(run.id).cost_usd == Decimal("0.25")
 
 
 def test_a_failure_that_may_be_retried_is_queued_again(execute, agent):
@@ -682,3 +693,129 @@ def test_a_result_whose_recording_was_not_answered_is_not_taken_for_a_late_one(
     assert runs.get(run.id).status is (COMPLETED if write == "finish" else QUEUED)
     assert f"run {run.id} recorded" in caplog.text
     assert "no longer ours" not in caplog.text
+
+
+# Checks.
+
+
+@pytest.fixture
+def checks_echo(monkeypatch):
+    """Have the kind `echo` look at what the test says."""
+
+    def look(see):
+        monkeypatch.setattr(EchoAgent, "check", lambda self, context: see(context), raising=False)
+
+    return look
+
+
+def check_of(agent_id):
+    made = new_runs.check(agent_id, key=None, now=clock.now())
+    Run.update(dispatches=1).where(Run.id == made.id).execute()
+    return made.id
+
+
+def test_a_check_looks_and_runs_nothing(execute, agent, checks_echo):
+    make_agent(config={"costUsd": 1})
+    agent.does = fails(AssertionError("It ran."))
+    checks_echo(lambda context: [Finding("ears", OK, "They hear.")])
+    run_id = check_of("echo")
+
+    execute(run_id)
+
+    run, checked = runs.get(run_id), Agent.get_by_id("echo")
+    assert (run.status, run.cost_usd) == (COMPLETED, None)
+    assert json.loads(run.content) == checked.check_findings
+    assert [each["name"] for each in checked.check_findings] == ["kind", "ears"]
+    assert checked.check_status is CheckStatus.OK
+    assert checked.checked_at == run.finished_at
+
+
+def test_a_kind_that_has_no_look_is_checked_all_the_same(execute):
+    make_agent()
+
+    execute(check_of("echo"))
+
+    assert Agent.get_by_id("echo").check_status is CheckStatus.OK
+
+
+def test_what_is_found_shows_no_secret(execute, checks_echo):
+    make_agent()
+    secret = SETTINGS.secrets["KEY"]
+    checks_echo(lambda context: [Finding(secret, WARN, f"Not {secret}.", f"Or {secret}.")])
+    run_id = check_of("echo")
+
+    execute(run_id)
+
+    assert secret not in runs.get(run_id).content
+    assert secret not in str(Agent.get_by_id("echo").check_findings)
+
+
+def test_a_finding_is_whole_however_little_is_kept_of_an_output(execute, checks_echo):
+    make_agent()
+    long = "x" * 2 * SETTINGS.output_limit
+    checks_echo(lambda context: [Finding("ears", WARN, long)])
+
+    execute(check_of("echo"))
+
+    assert Agent.get_by_id("echo").check_findings[0]["message"] == long
+
+
+@pytest.mark.parametrize(
+    ("kind", "config", "says"),
+    [
+        ("quantum", {}, "There is no kind 'quantum'"),
+        ("echo", {"delaySeconds": "long"}, "Give a number"),
+    ],
+)
+def test_an_agent_that_no_worker_can_make_fails_its_check(execute, kind, config, says):
+    make_agent(kind=kind, config=config)
+
+    execute(check_of("echo"))
+
+    checked = Agent.get_by_id("echo")
+    assert checked.check_status is CheckStatus.FAILED
+    assert says in checked.check_findings[0]["message"]
+
+
+@pytest.mark.parametrize(
+    "error", [ZeroDivisionError("by zero"), AgentError("Away.", retryable=True)]
+)
+def test_a_look_that_breaks_fails_the_check_and_is_not_tried_again(
+    execute, checks_echo, error, caplog
+):
+    def breaks(context):
+        raise error
+
+    make_agent()
+    checks_echo(breaks)
+    run_id = check_of("echo")
+
+    execute(run_id)
+
+    assert runs.get(run_id).status is FAILED
+    checked = Agent.get_by_id("echo")
+    assert checked.check_status is CheckStatus.FAILED
+    assert str(error) in checked.check_findings[0]["message"]
+
+
+def test_a_check_that_takes_too_long_fails(execute, checks_echo):
+    make_agent()
+    checks_echo(lambda context: until_stopped("", context))
+    run_id = check_of("echo")
+    Run.update(timeout_seconds=1).where(Run.id == run_id).execute()
+
+    execute(run_id)
+
+    assert runs.get(run_id).error["code"] == "TIMEOUT"
+    assert Agent.get_by_id("echo").check_status is CheckStatus.FAILED
+
+
+def test_a_check_of_what_was_saved_meanwhile_is_not_kept(execute, checks_echo):
+    make_agent()
+    run_id = check_of("echo")
+    Agent.update(version=2).execute()
+
+    execute(run_id)
+
+    assert runs.get(run_id).status is COMPLETED
+    assert Agent.get_by_id("echo").check_status is None

@@ -26,13 +26,15 @@ class NoFunction(Exception):
 
 
 def main() -> None:
-    """Read one request, call its function, write what it returned."""
+    """Read one request, call its function, write what it returned.
+
+    Without a message, the function is only looked for.
+    """
     request = json.loads(sys.stdin.buffer.read())
     answer = _claim_stdout()
     try:
-        value = call(
-            find(request["entry"], request["path"]), request["message"], request["context"]
-        )
+        function, message = find(request["entry"], request["path"]), request["message"]
+        value = None if message is None else call(function, message, request["context"])
         header, content = render(value)
     except NoFunction as error:
         header, content = failure(str(error)), ""

@@ -9,9 +9,10 @@ from marshmallow import Schema, fields, validate
 
 from worker.agents import config, process
 from worker.agents.logs import Log
+from worker.agents.looks import look
 from worker.agents.output import Output
 from worker.agents.placeholders import redact
-from worker.agents.protocol import AgentError, Context, Result
+from worker.agents.protocol import AgentError, Context, Finding, Result
 from worker.agents.surroundings import ChildSchema, environment, guarded
 
 # `EX_TEMPFAIL` of sysexits.h.
@@ -46,12 +47,11 @@ class CommandAgent:
 
     def run(self, message: str, context: Context) -> Result:
         """Answer *message* with what the program prints."""
-        env = environment(self._config, context)
-        self._check(env)
+        argv, env = self._prepared(context)
         printed = Output(context.output_limit)
         log = Log(context.report, context.secrets.values())
         status = process.run(
-            guarded(self._argv, self._config),
+            argv,
             stdin=message.encode(),
             stdout=printed,
             stderr=log,
@@ -64,7 +64,22 @@ class CommandAgent:
             raise AgentError(_failure(status, log.tail()), retryable=status == TRY_AGAIN)
         return Result(content=redact(printed.text(), context.secrets.values()))
 
-    def _check(self, env: Mapping[str, str]) -> None:
+    def check(self, context: Context) -> list[Finding]:
+        """Whether there is such a program; it is not run."""
+
+        def see(context: Context) -> str:
+            self._prepared(context)
+            return f"This worker may execute the program {self._argv[0]}."
+
+        return [look("program", see, context)]
+
+    def _prepared(self, context: Context) -> tuple[list[str], dict[str, str]]:
+        """What is executed, and its environment. Raises `AgentError` where that cannot be."""
+        env = environment(self._config, context)
+        self._look_for_program(env)
+        return guarded(self._argv, self._config), env
+
+    def _look_for_program(self, env: Mapping[str, str]) -> None:
         """Say clearly what the system, or a program in between, would say in its own words."""
         if self._cwd is not None and not os.path.isdir(self._cwd):
             raise AgentError(f"This worker has no directory {self._cwd} to run the program in.")

@@ -45,12 +45,27 @@ class Answer:
 
 def exchange(request: Request, *, most: int, allow_private: bool, stop: Stop) -> Answer:
     """Send *request*, read at most *most* bytes of the body. Raises `AgentError` or `Stopped`."""
-    url = request.url
-    host, port = url.hostname or "", url.port or (443 if url.scheme == "https" else 80)
-    found = addresses.resolve(host, port, allow_private=allow_private, stop=stop)
+    with _connection(request.url, allow_private, stop) as sock:
+        return _talk(sock, request, most)
+
+
+def reach(url: SplitResult, *, allow_private: bool, stop: Stop) -> None:
+    """Connect to where *url* leads, and send nothing. Raises `AgentError` or `Stopped`."""
+    with _connection(url, allow_private, stop):
+        pass
+
+
+def _place(url: SplitResult) -> tuple[str, int]:
+    return url.hostname or "", url.port or (443 if url.scheme == "https" else 80)
+
+
+@contextmanager
+def _connection(url: SplitResult, allow_private: bool, stop: Stop) -> Iterator[socket.socket]:
+    """A connection to where *url* leads, within which what goes wrong is an `AgentError`."""
+    found = addresses.resolve(*_place(url), allow_private=allow_private, stop=stop)
     try:
         with _connected(found, stop) as plain, _cut_off(plain, stop), _secured(plain, url) as sock:
-            answer = _talk(sock, request, host, port, most)
+            yield sock
     except (OSError, http.client.HTTPException) as error:
         if stop.is_set():
             raise Stopped from None
@@ -58,7 +73,6 @@ def exchange(request: Request, *, most: int, allow_private: bool, stop: Stop) ->
     # A connection that was cut off looks like one that has come to its end.
     if stop.is_set():
         raise Stopped
-    return answer
 
 
 @contextmanager
@@ -131,8 +145,8 @@ def _secured(plain: socket.socket, url: SplitResult) -> Iterator[socket.socket]:
         yield secure
 
 
-def _talk(sock: socket.socket, request: Request, host: str, port: int, most: int) -> Answer:
-    connection = http.client.HTTPConnection(host, port)
+def _talk(sock: socket.socket, request: Request, most: int) -> Answer:
+    connection = http.client.HTTPConnection(*_place(request.url))
     connection.sock = sock
     path = request.url.path or "/"
     target = f"{path}?{request.url.query}" if request.url.query else path

@@ -17,9 +17,16 @@ from unittest import SkipTest
 from shared.states import ErrorCode
 from worker.agents.kind_contract import Broken, KindContract
 from worker.agents.output import storable
-from worker.agents.protocol import LONGEST_EVENT_TYPE, MOST_EVENTS, AgentError, Result, Stopped
+from worker.agents.protocol import (
+    LONGEST_EVENT_TYPE,
+    MOST_EVENTS,
+    AgentError,
+    Finding,
+    Result,
+    Stopped,
+)
 from worker.agents.stop import StopReason
-from worker.agents.trial import Trial
+from worker.agents.trial import Trial, make_context
 
 SMALL_OUTPUT = 256
 # For the marks where something was cut.
@@ -122,6 +129,15 @@ class AgentContract(KindContract):
                         f"The secret {shown[0]} shows in the {place} of a run: put texts through"
                         " `worker.agents.placeholders.redact`."
                     )
+
+    def test_a_check_returns_findings(self) -> None:
+        """What a check returns is what it has found, if the kind has one."""
+        agent: Any = self._class()(self._load(self.config))
+        if not hasattr(agent, "check"):
+            raise SkipTest("The kind has no `check`.")
+        found = agent.check(make_context(secrets=self.secrets))
+        if not isinstance(found, list) or not all(isinstance(each, Finding) for each in found):
+            raise Broken(f"A check returns {found!r}: return a list of `Finding`.")
 
     def _try(
         self,

@@ -12,11 +12,12 @@ from marshmallow import Schema
 from shared import clock
 from shared.states import ErrorCode
 from worker.agents import answers, briefing, polling, signature
-from worker.agents.connection import Answer, Request, exchange
+from worker.agents.connection import Answer, Request, exchange, reach
 from worker.agents.http_schema import HEADER_VALUE, HttpSchema
+from worker.agents.looks import look
 from worker.agents.output import cap
 from worker.agents.placeholders import expand, redact, secret
-from worker.agents.protocol import AgentError, Context, Result, Stopped
+from worker.agents.protocol import AgentError, Context, Finding, Result, Stopped
 
 TRY_AGAIN = {HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_EARLY, HTTPStatus.TOO_MANY_REQUESTS}
 # So many times the limit of a content: JSON takes more bytes than the content in it.
@@ -54,6 +55,18 @@ class HttpAgent:
         if answer.status == HTTPStatus.ACCEPTED and "Location" in answer.headers:
             answer = self._poll(answer, headers, context)
         return _result(answer, context)
+
+    def check(self, context: Context) -> list[Finding]:
+        """Whether there is a service, and something to send it; nothing is sent."""
+        return [look("service", self._reach, context), look("headers", self._have_headers, context)]
+
+    def _reach(self, context: Context) -> str:
+        reach(self._url, allow_private=context.allow_private_addresses, stop=context.stop)
+        return f"{self._url.scheme}://{self._url.netloc} takes connections."
+
+    def _have_headers(self, context: Context) -> str:
+        self._filled_in(context.secrets)
+        return "The headers can be sent."
 
     def _filled_in(self, secrets: Mapping[str, str]) -> dict[str, str]:
         """The configured headers with their secrets."""

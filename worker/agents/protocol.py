@@ -16,6 +16,7 @@ from uuid import UUID
 from marshmallow import Schema
 
 from shared.attempts import Usage
+from shared.findings import Finding as Finding
 from shared.states import ErrorCode
 from worker.agents.stop import Stop
 
@@ -148,7 +149,10 @@ class Agent(Protocol):
     # A kind may have more: `converses: ClassVar[bool]`, if it keeps a state, asks people or
     # remembers earlier runs; `takes_admin(config)`, if that depends on the configuration, which is
     # as it was written; `secrets(config)`, the names of secrets that it wants beside those that
-    # have placeholders; and `preload()`, called when a worker starts that may have to run it.
+    # have placeholders; `preload()`, called when a worker starts that may have to run it; and
+    # `check(context) -> list[Finding]`, a look at whether a run could go well: within some seconds
+    # it says of each thing that a run needs whether that is there, and neither does nor costs
+    # anything (`worker.agents.looks`).
 
     def __init__(self, config: Mapping[str, Any]) -> None:
         """Take a configuration as `config_schema` loaded it."""

@@ -5,6 +5,7 @@ import os
 import re
 import sys
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -12,15 +13,18 @@ from marshmallow import Schema, ValidationError
 
 from worker.agents import answers, briefing, config, process
 from worker.agents.logs import Log
+from worker.agents.looks import look
 from worker.agents.output import Output, cap
 from worker.agents.placeholders import redact
-from worker.agents.protocol import AgentError, Context, Result
+from worker.agents.protocol import AgentError, Context, Finding, Result
 from worker.agents.surroundings import ChildSchema, environment, guarded
 
 ENTRY = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*", re.ASCII)
 # By its path, and without any directory added to its imports: nothing of ours, neither the worker's
 # packages nor this one's `http.py`, must get in the way of what the function imports.
 CHILD = (sys.executable, "-P", str(Path(__file__).with_name("child.py")))
+# What is imported may be large.
+IMPORT_SECONDS = 40.0
 LONGEST_HEADER = 256 * 1024
 LONGEST_ERROR = 2048
 LONGEST_TRACEBACK = 8192
@@ -51,6 +55,23 @@ class PythonAgent:
 
     def run(self, message: str, context: Context) -> Result:
         """Answer *message* with what the function returns."""
+        header, content = self._ask(message, context)
+        return answers.result(content, header)
+
+    def check(self, context: Context) -> list[Finding]:
+        """Whether the function can be imported; it is not called."""
+
+        def see(context: Context) -> str:
+            self._ask(None, replace(context, report=_unheard))
+            return f"There is a function {self._entry}."
+
+        return [look("function", see, context, seconds=IMPORT_SECONDS)]
+
+    def _ask(self, message: str | None, context: Context) -> tuple[dict[str, Any], str]:
+        """What the function answers to *message*: what it says beside the content, and that.
+
+        Without a message it is only looked for. Raises `AgentError` or `Stopped`.
+        """
         if self._path is not None and not os.path.isdir(self._path):
             raise AgentError(f"This worker has no directory {self._path} to import from.")
         secrets = tuple(context.secrets.values())
@@ -82,7 +103,11 @@ class PythonAgent:
                 context.report("log", {"stream": "traceback", "text": trace})
             error = cap(redact(header["error"], secrets)[:LONGEST_ERROR], LONGEST_ERROR)
             raise AgentError(error, retryable=header["retryable"] is True)
-        return answers.result(redact(reply.content.text(), secrets), header)
+        return header, redact(reply.content.text(), secrets)
+
+
+def _unheard(type: str, data: Mapping[str, Any]) -> None:
+    """Keep no event: what a module prints while it is imported is no run's log."""
 
 
 def _silence(status: int, complaint: str) -> str:

@@ -389,7 +389,7 @@ def test_a_program_dies_with_its_worker(tmp_path):
 def test_it_works_without_the_programs_that_guard_it(make, make_context, monkeypatch):
     monkeypatch.setattr(surroundings.shutil, "which", lambda *_, **__: None)
     monkeypatch.setattr(surroundings, "_setpriv", lambda: ())
-    monkeypatch.setattr(CommandAgent, "_check", lambda *_: None)
+    monkeypatch.setattr(CommandAgent, "_look_for_program", lambda *_: None)
 
     content = make(CommandAgent, argv=["cat"]).run("hello", make_context()).content
 

@@ -92,7 +92,10 @@ class TestHttp(AgentContract):
             def answer(connection):
                 sent = b""
                 while not sent.endswith(b"}"):
-                    sent += connection.recv(65_536)
+                    chunk = connection.recv(65_536)
+                    if not chunk:
+                        return
+                    sent += chunk
                 length = b"Content-Length: %d" % len(sent)
                 connection.sendall(b"HTTP/1.1 %d\r\n%s\r\n\r\n%s" % (status, length, sent))
 
@@ -140,10 +143,11 @@ class TestLlm(AgentContract):
 SOUND = """
     import threading
     from marshmallow import Schema, ValidationError, fields, pre_load, validates_schema
+    from shared.findings import OK
     from worker.agents import config as of_the_house
     from worker.agents.output import cap
     from worker.agents.placeholders import expand, redact
-    from worker.agents.protocol import AgentError, Result, Stopped
+    from worker.agents.protocol import AgentError, Finding, Result, Stopped
 
     LOCK = threading.Lock()
 
@@ -173,6 +177,9 @@ SOUND = """
                 raise AgentError(redact(f"Failed with {key}.", secrets))
             content = cap(redact(f"{message} {key}", secrets), context.output_limit)
             return Result(content=content, metadata={"tried": [1]})
+
+        def check(self, context):
+            return [Finding("key", OK, "There is a key.")]
 """
 PROMISES = [name for name in dir(AgentContract) if name.startswith("test_")]
 
@@ -233,6 +240,7 @@ MIDDLE = "a_stop_in_the_middle_of_a_run_ends_it"
 AT_ONCE = "two_runs_can_go_on_at_once"
 FAILS = "a_failure_is_an_agent_error"
 SECRETS = "no_secret_shows"
+CHECKS = "a_check_returns_findings"
 
 THREADING = "import threading"
 REPORT = 'context.report("began", {"with": redact(key, secrets)})'
@@ -338,6 +346,8 @@ BROKEN = [
     ('"tried": [1]', '"tried": key', SECRETS, "shows in the metadata"),
     ("redact(key, secrets)", "key", SECRETS, "shows in the events"),
     ('redact(f"Failed with {key}.", secrets)', "key", SECRETS, "CONTRACT shows in the error"),
+    ('[Finding("key", OK, "There is a key.")]', "None", CHECKS, "returns None: return a list of"),
+    ('Finding("key", OK, "There is a key.")', '"fine"', CHECKS, "return a list of `Finding`"),
 ]
 
 

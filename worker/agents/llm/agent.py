@@ -2,14 +2,16 @@
 
 from collections.abc import Mapping
 from contextlib import suppress
+from importlib import import_module
 from typing import Any, ClassVar
 
 from marshmallow import Schema
 
+from shared.findings import FAIL
 from shared.states import ErrorCode
 from worker.agents.llm import loop
 from worker.agents.llm.schema import PROVIDERS, LlmSchema, provider_of
-from worker.agents.protocol import AgentError, Context, Pause, Result
+from worker.agents.protocol import AgentError, Context, Finding, Pause, Result
 
 
 class LlmAgent:
@@ -37,22 +39,31 @@ class LlmAgent:
     def preload() -> None:
         """Import what takes seconds; where it is not installed, each run says so."""
         with suppress(AgentError):
-            _conversation()
+            _module("conversation")
 
     def run(self, message: str, context: Context) -> Result | Pause:
         """Answer *message* with what the model answers."""
-        hold = _conversation().hold(message, self._config, context)
+        hold = _module("conversation").hold(message, self._config, context)
         came: Result | Pause = loop.run(hold, context.stop)
         return came
 
+    def check(self, context: Context) -> list[Finding]:
+        """Whether its model, its tools and their servers are there; nothing is asked of them."""
+        try:
+            looks = _module("preflight").looks(self._config, context)
+        except AgentError as error:
+            return [Finding("extra", FAIL, str(error))]
+        found: list[Finding] = loop.run(looks, context.stop)
+        return found
 
-def _conversation() -> Any:
+
+def _module(name: str) -> Any:
+    """The module of that name, one of those that need the extra. Raises `AgentError`."""
     try:
-        from worker.agents.llm import conversation
+        return import_module(f"worker.agents.llm.{name}")
     except ImportError as error:
         raise AgentError(
             f"This worker cannot ask models: it lacks {error.name}."
             " Install the extra `llm`: pip install 'agent-manager[llm]'.",
             code=ErrorCode.REJECTED,
         ) from None
-    return conversation

@@ -30,13 +30,8 @@ def toolset(server: Mapping[str, Any], context: Context) -> AbstractToolset[None
     ) -> Any:
         return redactor.tree(await call_tool(name, arguments))
 
-    tools: AbstractToolset[None] = MCPToolset(
-        _transport(server, context),
-        id=server["name"],
-        tool_error_behavior="failed",
-        process_tool_call=call,
-        init_timeout=_INIT_SECONDS,
-        read_timeout=None,
+    tools: AbstractToolset[None] = _of(
+        server, context, tool_error_behavior="failed", process_tool_call=call
     )
     allowed, asks = server["tools"], set(server["approval"])
     if allowed is not None:
@@ -44,6 +39,26 @@ def toolset(server: Mapping[str, Any], context: Context) -> AbstractToolset[None
     if asks:
         tools = tools.approval_required(lambda _, tool, __: _is_among(tool, asks))
     return _Named(tools.prefixed(server["name"]), server["name"])
+
+
+async def tools_of(server: Mapping[str, Any], context: Context) -> list[str]:
+    """The names of all tools of *server*. Raises `AgentError`."""
+    tools = _of(server, context)
+    async with _Named(tools, server["name"]):
+        try:
+            return [tool.name for tool in await tools.list_tools()]
+        except Exception as error:
+            raise _unusable(server["name"], error) from error
+
+
+def _of(server: Mapping[str, Any], context: Context, **options: Any) -> MCPToolset[None]:
+    return MCPToolset(
+        _transport(server, context),
+        id=server["name"],
+        init_timeout=_INIT_SECONDS,
+        read_timeout=None,
+        **options,
+    )
 
 
 def _is_among(tool: ToolDefinition, names: set[str]) -> bool:
@@ -61,11 +76,13 @@ class _Named(WrapperToolset[None]):
         try:
             await super().__aenter__()
         except Exception as error:
-            # Of how many kinds they are, nobody says.
-            raise AgentError(
-                f"The MCP server {self._name} cannot be used: {_said(error)}", retryable=True
-            ) from error
+            raise _unusable(self._name, error) from error
         return self
+
+
+def _unusable(name: str, error: Exception) -> AgentError:
+    """What any error of a server comes to: of how many kinds they are, nobody says."""
+    return AgentError(f"The MCP server {name} cannot be used: {_said(error)}", retryable=True)
 
 
 def _said(error: BaseException) -> str:

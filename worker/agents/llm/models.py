@@ -20,8 +20,8 @@ from worker.agents.llm.schema import PROVIDERS
 from worker.agents.placeholders import expand
 from worker.agents.protocol import AgentError, Context
 
-# Named, or the SDKs would take others from the environment of the worker.
-_OPENAI, _ANTHROPIC = "https://api.openai.com/v1", "https://api.anthropic.com"
+#: Named, or the SDKs would take others from the environment of the worker.
+OPENAI, ANTHROPIC = "https://api.openai.com/v1", "https://api.anthropic.com"
 # Of one request, before it counts as failed: a long conversation is not to be lost to a hiccup.
 _RETRIES = 2
 # What some servers that want no key want to be given.
@@ -30,11 +30,11 @@ _NO_KEY = "none"
 
 def build(config: Mapping[str, Any], context: Context, client: httpx2.AsyncClient) -> Model:
     """The model of *config*, asked through *client*. Raises `AgentError` if that cannot be."""
-    key = _key(config, context)
-    return _model(config["model"], config["baseUrl"], key, client)
+    return _model(config["model"], config["baseUrl"], key(config, context), client)
 
 
-def _key(config: Mapping[str, Any], context: Context) -> str:
+def key(config: Mapping[str, Any], context: Context) -> str:
+    """What the provider knows us by. Raises `AgentError` if the worker does not have it."""
     if config["apiKey"] is not None:
         return expand(config["apiKey"], context.secrets)
     if config["baseUrl"] is not None:
@@ -57,7 +57,7 @@ def _model(name: str, base_url: str | None, key: str, client: httpx2.AsyncClient
         case "anthropic":
             anthropic = AsyncAnthropic(
                 api_key=key,
-                base_url=base_url or _ANTHROPIC,
+                base_url=base_url or ANTHROPIC,
                 http_client=client,
                 max_retries=_RETRIES,
                 timeout=client.timeout,
@@ -67,7 +67,7 @@ def _model(name: str, base_url: str | None, key: str, client: httpx2.AsyncClient
             return _google(model, base_url, key, client)
     openai = AsyncOpenAI(
         api_key=key,
-        base_url=base_url or _OPENAI,
+        base_url=base_url or OPENAI,
         http_client=client,
         max_retries=_RETRIES,
         timeout=client.timeout,

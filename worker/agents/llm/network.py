@@ -69,7 +69,7 @@ class GuardedTransport(httpx2.AsyncBaseTransport):
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
         """Send *request*. Raises `Refused`, or another `httpx2.TransportError`."""
         host = request.url.host
-        addresses = await self._checked(host, request.url.port or 443)
+        addresses = await checked(host, request.url.port or 443, allow_private=self._allow_private)
         # What is packed could become a thousand times as much.
         request.headers["Accept-Encoding"] = "identity"
         request.headers.setdefault("Host", request.url.netloc.decode())
@@ -99,22 +99,23 @@ class GuardedTransport(httpx2.AsyncBaseTransport):
         request.url = request.url.copy_with(host=last)
         return await self._inner.handle_async_request(request)
 
-    async def _checked(self, host: str, port: int) -> list[str]:
-        """Where *host* leads. Raises `Refused` if any of it is out of bounds."""
-        loop = asyncio.get_running_loop()
-        try:
-            found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-        except (OSError, UnicodeError) as error:
-            reason = getattr(error, "strerror", None) or "it is no name"
-            raise httpx2.ConnectError(f"{host} could not be resolved: {reason}.") from None
-        addresses = [str(at[0]) for *_, at in found]
-        for address in addresses:
-            if not self._allow_private and not is_public(ipaddress.ip_address(address)):
-                raise Refused(
-                    f"{host} leads to {address}, which is not on the public internet;"
-                    " the worker's settings do not allow that."
-                )
-        return addresses
+
+async def checked(host: str, port: int, *, allow_private: bool) -> list[str]:
+    """Where *host* leads. Raises `Refused` if any of it is out of bounds, or `ConnectError`."""
+    loop = asyncio.get_running_loop()
+    try:
+        found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    except (OSError, UnicodeError) as error:
+        reason = getattr(error, "strerror", None) or "it is no name"
+        raise httpx2.ConnectError(f"{host} could not be resolved: {reason}.") from None
+    addresses = [str(at[0]) for *_, at in found]
+    for address in addresses:
+        if not allow_private and not is_public(ipaddress.ip_address(address)):
+            raise Refused(
+                f"{host} leads to {address}, which is not on the public internet;"
+                " the worker's settings do not allow that."
+            )
+    return addresses
 
 
 class _Bounded(httpx2.AsyncByteStream):

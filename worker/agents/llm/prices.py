@@ -4,11 +4,28 @@ from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any
 
+from pydantic_ai.messages import ModelResponse
 from pydantic_ai.usage import RunUsage
 
 from shared.attempts import Usage
 
 _MILLION = 1_000_000
+
+
+def is_listed(model: str, base_url: str | None) -> bool:
+    """Whether there is a list price for what *model* answers."""
+    provider, _, name = model.partition(":")
+    answer = ModelResponse(
+        parts=[],
+        model_name=name,
+        provider_name=provider.removesuffix("-chat"),
+        provider_url=base_url,
+    )
+    try:
+        answer.cost()
+    except LookupError:
+        return False
+    return True
 
 
 def usage(before: RunUsage, after: RunUsage, price: Mapping[str, Any] | None) -> Usage:
