@@ -149,7 +149,9 @@ def lines(path: Path) -> list[Line]:
     """What the agents did, in the order in which they wrote it down."""
     if not path.exists():
         return []
-    return [_line(json.loads(text)) for text in path.read_text().splitlines()]
+    # Where a line crosses a page of the file, its beginning can be seen before its end.
+    whole, _, _ = path.read_text().rpartition("\n")
+    return [_line(json.loads(text)) for text in whole.splitlines()]
 
 
 @contextmanager
