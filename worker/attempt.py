@@ -129,7 +129,7 @@ class Attempt:
         return Outcome(
             status=COMPLETED,
             content=cap(self._redactor.text(result.content), self._settings.output_limit),
-            model=result.model and cap(result.model, _LONGEST_MODEL),
+            model=result.model and cap(self._redactor.text(result.model), _LONGEST_MODEL),
             metadata=storable(self._redactor.tree(result.metadata)),
             history=result.history,
         )

@@ -48,7 +48,7 @@ async def hold(message: str, config: Mapping[str, Any], context: Context) -> Res
     try:
         return await conversation.hold(message)
     except Exception as error:
-        raise failures.explained(error, config["model"]) from error
+        raise failures.explained(error, config["model"], conversation.redactor) from error
 
 
 class Conversation:
@@ -59,7 +59,8 @@ class Conversation:
         self._context = context
         self._used, self._told = RunUsage(), RunUsage()
         self._cost: Decimal | None = None
-        self._teller = Teller(context.report, Redactor(context.secrets.values()))
+        self.redactor = Redactor(context.secrets.values())
+        self._teller = Teller(context.report, self.redactor)
 
     async def hold(self, message: str) -> Result | Pause:
         """Ask the model until it has answered, or until a person is to be asked."""
@@ -188,7 +189,7 @@ class Conversation:
             )
 
     def _keep(self, messages: list[ModelMessage]) -> bool:
-        return self._context.keep(_dumped(messages))
+        return self._context.keep(memory.dumped(messages, self.redactor))
 
     def _outcome(self, output: Any, messages: list[ModelMessage]) -> Result | Pause:
         if isinstance(output, DeferredToolRequests):
@@ -202,7 +203,7 @@ class Conversation:
             content=cap(content, self._context.output_limit),
             model=answer.model_name,
             metadata={"finishReason": answer.finish_reason},
-            history=memory.shortened(messages) if remembers else None,
+            history=memory.shortened(messages, self.redactor) if remembers else None,
         )
 
     def _pause(self, asked: DeferredToolRequests, messages: list[ModelMessage]) -> Pause:
@@ -260,7 +261,3 @@ def _broke_off(answer: ModelResponse) -> bool:
 
 def _loaded(said: str | None) -> list[ModelMessage]:
     return ModelMessagesTypeAdapter.validate_json(said) if said else []
-
-
-def _dumped(messages: list[ModelMessage]) -> str:
-    return ModelMessagesTypeAdapter.dump_json(messages).decode()

@@ -8,22 +8,24 @@ from pydantic_core import PydanticSerializationError
 
 from shared.states import ErrorCode
 from worker.agents.llm.network import Refused
+from worker.agents.placeholders import Redactor
 from worker.agents.protocol import AgentError
 
 _LONGEST = 500
 
 
-def explained(error: Exception, model: str) -> AgentError:
+def explained(error: Exception, model: str, redactor: Redactor) -> AgentError:
     """*error* as an `AgentError` that says what may be tried again; raises what is not known."""
-    for each in _causes(error):
+    for each in causes(error):
         if isinstance(each, AgentError):
             return each
         if isinstance(each, Refused):
             return AgentError(str(each), code=ErrorCode.REJECTED)
-    says = f"{model}: {_said(error)}"
+    said = _said(error, redactor)
+    says = f"{model}: {said}"
     match error:
         case failed.UsageLimitExceeded():
-            return AgentError(_said(error), code=ErrorCode.LIMIT_EXCEEDED)
+            return AgentError(said, code=ErrorCode.LIMIT_EXCEEDED)
         case failed.ContentFilterError():
             return AgentError(says)
         case failed.UnexpectedModelBehavior():
@@ -44,13 +46,22 @@ def explained(error: Exception, model: str) -> AgentError:
     raise error
 
 
-def _causes(error: BaseException | None) -> Iterator[BaseException]:
-    while error is not None:
-        yield error
-        if isinstance(error, BaseExceptionGroup):
-            yield from _causes(error.exceptions[0])
-        error = error.__cause__ or error.__context__
+def causes(error: BaseException) -> Iterator[BaseException]:
+    """*error* and what led to it, each once: where they are grouped they may lead in a circle."""
+    found, seen = [error], set[int]()
+    while found:
+        each = found.pop()
+        if id(each) in seen:
+            continue
+        seen.add(id(each))
+        yield each
+        if before := each.__cause__ or each.__context__:
+            found.append(before)
+        if isinstance(each, BaseExceptionGroup):
+            found.extend(reversed(each.exceptions))
 
 
-def _said(error: Exception) -> str:
-    return " ".join((str(error) or type(error).__name__)[:_LONGEST].split())
+def _said(error: Exception, redactor: Redactor) -> str:
+    # Of a secret that is cut nobody could tell that it is one.
+    text = redactor.text(str(error) or type(error).__name__)
+    return " ".join(text[:_LONGEST].split())

@@ -68,7 +68,7 @@ class Teller:
             case PartEndEvent():
                 self._flush(whole=True)
             case FunctionToolCallEvent(part=part):
-                arguments = _arguments(part.args)
+                arguments = self._arguments(part.args)
                 self._report(
                     "tool_call",
                     {"id": part.tool_call_id, "tool": part.tool_name, "arguments": arguments},
@@ -84,7 +84,7 @@ class Teller:
             {
                 "id": part.tool_call_id,
                 "tool": part.tool_name,
-                "content": cap(content, _LONGEST),
+                "content": cap(self._redactor.text(content), _LONGEST),
                 "outcome": outcome,
             },
         )
@@ -102,10 +102,21 @@ class Teller:
     def _flush(self, *, whole: bool) -> None:
         """Report what there is of a text; what may begin a secret waits, unless that is all."""
         end = len(self._text) - (0 if whole else self._redactor.unfinished(self._text))
-        text, self._text = self._text[:end], self._text[end:]
+        text, self._text = self._redactor.text(self._text[:end]), self._text[end:]
         self._since = clock.monotonic()
         for start in range(0, len(text), _LONGEST):
             self._report(self._type, {"text": text[start : start + _LONGEST]})
+
+    def _arguments(self, arguments: str | dict[str, Any] | None) -> Any:
+        """What a tool is called with: an object, or the text that should have been one."""
+        if not isinstance(arguments, str):
+            return arguments or {}
+        if len(arguments) > _LONGEST:
+            return cap(self._redactor.text(arguments), _LONGEST)
+        try:
+            return json.loads(arguments)
+        except (ValueError, RecursionError):
+            return arguments
 
 
 def _wire(used: Usage) -> dict[str, int | float]:
@@ -113,15 +124,3 @@ def _wire(used: Usage) -> dict[str, int | float]:
         camel(name): float(each) if isinstance(each, Decimal) else each
         for name, each in used.known().items()
     }
-
-
-def _arguments(arguments: str | dict[str, Any] | None) -> Any:
-    """What a tool is called with: an object, or the text that should have been one."""
-    if not isinstance(arguments, str):
-        return arguments or {}
-    if len(arguments) > _LONGEST:
-        return cap(arguments, _LONGEST)
-    try:
-        return json.loads(arguments)
-    except (ValueError, RecursionError):
-        return arguments
