@@ -1,40 +1,42 @@
 """MCP servers as tools of a model: asked over HTTP, or started as programs."""
 
-import os
+import json
 from collections.abc import Mapping
-from pathlib import Path
+from contextlib import suppress
 from typing import Any, Self
 
 import httpx2
-from fastmcp.client.transports import ClientTransport, StdioTransport, StreamableHttpTransport
-from pydantic_ai import RunContext
+from fastmcp.client.logging import LogMessage
+from fastmcp.client.transports import ClientTransport, StreamableHttpTransport
+from mcp import MCPError
+from mcp_types import CONNECTION_CLOSED
+from pydantic_ai import ModelRetry, RunContext, ToolFailed
 from pydantic_ai.mcp import CallToolFunc, MCPToolset
 from pydantic_ai.tools import ToolDefinition
 from pydantic_ai.toolsets import AbstractToolset, WrapperToolset
 
+from shared.states import ErrorCode
 from worker.agents import surroundings
-from worker.agents.llm import network
+from worker.agents.llm import failures, network
+from worker.agents.llm.mcp_program import Program
+from worker.agents.llm.tools import MOST_TOLD
+from worker.agents.output import cap
 from worker.agents.placeholders import Redactor, expand
 from worker.agents.protocol import AgentError, Context
 
-_INIT_SECONDS = 30.0
+# A program may have to fetch itself at first.
+_INIT_SECONDS = 60.0
 ALL = "*"
 
 
 def toolset(server: Mapping[str, Any], context: Context) -> AbstractToolset[None]:
     """The tools of *server*, each named `server_tool`; of them those that are allowed."""
-    redactor = Redactor(context.secrets.values())
-
-    async def call(
-        run: RunContext[None], call_tool: CallToolFunc, name: str, arguments: dict[str, Any]
-    ) -> Any:
-        return redactor.tree(await call_tool(name, arguments))
-
     tools: AbstractToolset[None] = MCPToolset(
         _transport(server, context),
         id=server["name"],
         tool_error_behavior="failed",
-        process_tool_call=call,
+        process_tool_call=_Calls(server["name"], Redactor(context.secrets.values())),
+        log_handler=_unheard,
         init_timeout=_INIT_SECONDS,
         read_timeout=None,
     )
@@ -50,8 +52,41 @@ def _is_among(tool: ToolDefinition, names: set[str]) -> bool:
     return ALL in names or tool.name in names
 
 
+class _Calls:
+    """Makes the calls of a server's tools; of what they answer, the model sees no secret."""
+
+    def __init__(self, server: str, redactor: Redactor) -> None:
+        self._server = server
+        self._redactor = redactor
+
+    async def __call__(
+        self, run: RunContext[None], call: CallToolFunc, name: str, arguments: dict[str, Any]
+    ) -> Any:
+        """What the tool answers. Raises `AgentError` if its server is gone."""
+        try:
+            return self._shown(await call(name, arguments))
+        except ToolFailed as error:
+            raise ToolFailed(self._shown(error.message)) from None
+        except ModelRetry as error:
+            says, cause = self._shown(error.message), error.__cause__
+            if isinstance(cause, MCPError) and cause.code == CONNECTION_CLOSED:
+                raise _broken(self._server, cause) from error
+            raise ModelRetry(says) from None
+        except Exception as error:
+            # Of how many kinds they are, nobody says.
+            raise _broken(self._server, error) from error
+
+    def _shown(self, came: Any) -> Any:
+        clean = self._redactor.tree(came)
+        try:
+            text = clean if isinstance(clean, str) else json.dumps(clean, ensure_ascii=False)
+        except TypeError:  # A picture, for one.
+            return clean
+        return clean if len(text) <= MOST_TOLD else cap(text, MOST_TOLD)
+
+
 class _Named(WrapperToolset[None]):
-    """Says which server it is that cannot be reached."""
+    """Says which server it is that cannot be reached, and nothing of how it is left."""
 
     def __init__(self, wrapped: AbstractToolset[None], name: str) -> None:
         super().__init__(wrapped)
@@ -61,33 +96,38 @@ class _Named(WrapperToolset[None]):
         try:
             await super().__aenter__()
         except Exception as error:
-            # Of how many kinds they are, nobody says.
-            raise AgentError(
-                f"The MCP server {self._name} cannot be used: {_said(error)}", retryable=True
-            ) from error
+            raise _broken(self._name, error) from error
         return self
 
+    async def __aexit__(self, *details: Any) -> None:
+        # Whatever it was asked has been answered, or has failed and says so: that its connection
+        # cannot be closed as it should be changes nothing.
+        with suppress(Exception):
+            await super().__aexit__(*details)
 
-def _said(error: BaseException) -> str:
-    while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
-    cause = error.__cause__
-    return str(error) or (_said(cause) if cause else type(error).__name__)
+
+def _broken(server: str, error: BaseException) -> AgentError:
+    """What to say of a server that does not do as it should, which *error* tells."""
+    causes = list(failures.causes(error))
+    refused = [each for each in causes if isinstance(each, network.Refused)]
+    plain = [each for each in causes if not isinstance(each, BaseExceptionGroup) and str(each)]
+    says = str((refused or plain or [type(error).__name__])[0])
+    return AgentError(
+        f"The MCP server {server} cannot be used: {says}",
+        retryable=not refused,
+        code=ErrorCode.REJECTED if refused else ErrorCode.AGENT_ERROR,
+    )
+
+
+async def _unheard(message: LogMessage) -> None:
+    """What a server logs could be anything, and nobody reads it."""
 
 
 def _transport(server: Mapping[str, Any], context: Context) -> ClientTransport:
     if server["url"] is None:
-        program, *arguments = surroundings.guarded(
-            server["argv"], dict.fromkeys(surroundings.LIMITS)
-        )
-        return StdioTransport(
-            program,
-            arguments,
-            env=surroundings.environment(server, context),
-            keep_alive=False,
-            # What it says there could be anything, and nobody reads it.
-            log_file=Path(os.devnull),
-        )
+        argv = surroundings.guarded(server["argv"], dict.fromkeys(surroundings.LIMITS))
+        environment = surroundings.environment(server, context)
+        return Program(argv, environment, network.most_read(context))
 
     def client(
         headers: dict[str, str] | None = None,

@@ -2,6 +2,7 @@
 
 import asyncio
 import ipaddress
+import logging
 import socket
 from collections.abc import AsyncIterator
 from functools import cache
@@ -18,6 +19,11 @@ _KEPT_ALIVE = 100
 # Of the output's limit: JSON and its framing take more bytes than what is in it.
 _MOST_READ = 8
 
+# What is written by the libraries that we ask models and tools with could show a secret, or be
+# anything that one of these has said.
+for _name in ("anthropic", "client", "fastmcp", "httpcore2", "httpx2", "mcp", "openai"):
+    logging.getLogger(_name).setLevel(logging.CRITICAL + 1)
+
 
 class Refused(httpx2.TransportError):
     """An address that may not be reached, or an answer that is not read to its end."""
@@ -28,12 +34,17 @@ def client(context: Context) -> httpx2.AsyncClient:
 
     How long an answer may take is the run's affair.
     """
-    return _shared(context.allow_private_addresses, _MOST_READ * context.output_limit)
+    return _shared(context.allow_private_addresses, most_read(context))
 
 
 def make_client(context: Context, **options: Any) -> httpx2.AsyncClient:
     """A client of its own, with those *options* of `httpx2.AsyncClient`."""
-    return _made(context.allow_private_addresses, _MOST_READ * context.output_limit, **options)
+    return _made(context.allow_private_addresses, most_read(context), **options)
+
+
+def most_read(context: Context) -> int:
+    """So many bytes of one answer are read."""
+    return _MOST_READ * context.output_limit
 
 
 @cache
