@@ -18,6 +18,8 @@ _MOST_CONNECTIONS = 1000
 _KEPT_ALIVE = 100
 # Of the output's limit: JSON and its framing take more bytes than what is in it.
 _MOST_READ = 8
+# Whoever is to come again later than that has the attempt put off, and keeps no thread meanwhile.
+_LONGEST_WAIT_SECONDS = 30
 
 # What is written by the libraries that we ask models and tools with could show a secret, or be
 # anything that one of these has said.
@@ -86,6 +88,10 @@ class GuardedTransport(httpx2.AsyncBaseTransport):
         if encoding != "identity":
             await response.aclose()
             raise Refused(f"{host} answered in {encoding}, which it was not asked for.")
+        after = response.headers.get("Retry-After", "")
+        if after.isdecimal() and int(after[:9]) > _LONGEST_WAIT_SECONDS:
+            # To the SDKs of models.
+            response.headers["x-should-retry"] = "false"
         assert isinstance(response.stream, httpx2.AsyncByteStream)
         response.stream = _Bounded(response.stream, self._most, host)
         return response
