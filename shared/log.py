@@ -11,8 +11,6 @@ from shared import clock
 
 _AGAIN_AFTER_SECONDS = 60.0
 _MOST_LINES_WAITING = 10_000
-# They tell of requests: where to, with what in them.
-_INDISCREET = ("anthropic", "fastmcp", "google_genai", "httpcore2", "httpx2", "mcp", "openai")
 
 
 def setup(level: str) -> None:
@@ -37,8 +35,6 @@ def setup(level: str) -> None:
     _find_out_no_more_than_is_said()
     # Dramatiq's chatter about its own threads is of interest to its authors.
     logging.getLogger("dramatiq").setLevel("WARNING" if level != "DEBUG" else "DEBUG")
-    for name in _INDISCREET:
-        logging.getLogger(name).setLevel("WARNING")
 
 
 class _Lines(QueueHandler):

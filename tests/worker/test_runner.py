@@ -131,12 +131,15 @@ def test_a_configuration_that_is_not_valid_is_rejected(execute):
 
 def test_secrets_and_what_cannot_be_stored_are_taken_out_of_what_is_recorded(execute, agent):
     answered, failed = make_run(), make_run()
-    agent.does = lambda message, context: Result(content="it is hunter2-hunter2\x00\ud800")
+    agent.does = lambda message, context: Result(
+        content="it is hunter2-hunter2\x00\ud800", model="hunter2-hunter2-mini"
+    )
     execute(answered.id)
     agent.does = fails(AgentError("hunter2-hunter2 is wrong"))
     execute(failed.id)
 
     assert runs.get(answered.id).content == "it is ***\ufffd\ufffd"
+    assert runs.get(answered.id).model == "***-mini"
     assert runs.get(failed.id).error["message"] == "*** is wrong"
 
 

@@ -41,20 +41,14 @@ def redact(text: str, secrets: Iterable[str]) -> str:
 
 
 class Redactor:
-    """Puts `***` wherever one of *secrets* shows, or a line of one.
-
-    As it is, or as JSON has it, or JSON in a text of JSON.
-    """
+    """Puts `***` wherever one of *secrets* shows, or a line of one, however it is quoted."""
 
     def __init__(self, secrets: Iterable[str]) -> None:
         lines = {line.strip() for value in secrets for line in (value, *value.splitlines())}
         worth_hiding = {each for each in lines if len(each) >= SHORTEST}
+        # JSON may hold a text that is JSON, as the arguments of a call are.
         for _ in range(2):
-            worth_hiding |= {
-                json.dumps(each, ensure_ascii=ascii)[1:-1]
-                for each in worth_hiding
-                for ascii in (True, False)
-            }
+            worth_hiding |= {quoted for each in worth_hiding for quoted in _quoted(each)}
         # The longest first: a secret may be the beginning of another.
         self._hidden = sorted(worth_hiding, key=len, reverse=True)
 
@@ -82,3 +76,9 @@ class Redactor:
             if any(each.startswith(text[-length:]) for each in self._hidden):
                 return length
         return 0
+
+
+def _quoted(text: str) -> set[str]:
+    """What stands between the quotes where JSON or Python shows *text*."""
+    shown = (json.dumps(text), json.dumps(text, ensure_ascii=False), repr(text))
+    return {each[1:-1] for each in shown}

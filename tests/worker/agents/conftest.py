@@ -12,9 +12,11 @@ from typing import Any
 from uuid import UUID
 
 import pytest
+from fake_models import FakeModels
 
 from shared.attempts import Usage
-from worker.agents.protocol import Agent, Context, Result
+from worker.agents.llm.agent import LlmAgent
+from worker.agents.protocol import Agent, Context, Pause, Result
 from worker.agents.stop import Stop
 
 RUN_ID = UUID("0197a3f0-0000-7000-8000-000000000001")
@@ -75,6 +77,31 @@ def start() -> Iterator[Callable[[Agent, str, Context], Future[Result]]]:
     """Runs an agent in a thread of its own."""
     with ThreadPoolExecutor() as pool:
         yield lambda agent, message, context: pool.submit(agent.run, message, context)
+
+
+@pytest.fixture
+def models() -> Iterator[FakeModels]:
+    """A server that speaks as OpenAI does."""
+    with FakeModels() as models:
+        yield models
+
+
+@pytest.fixture
+def ask(make, make_context, models):
+    """Asks the model of that name; *context* are changes to the agent's context."""
+
+    def ask(
+        model: str,
+        message: str = "Hello",
+        *,
+        context: Mapping[str, Any] | None = None,
+        **config: Any,
+    ) -> Result | Pause:
+        agent = make(LlmAgent, model=f"openai-chat:{model}", baseUrl=models.url, **config)
+        given = {"allow_private_addresses": True, **(context or {})}
+        return agent.run(message, make_context(**given))
+
+    return ask
 
 
 @dataclass(frozen=True)

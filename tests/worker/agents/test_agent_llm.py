@@ -7,7 +7,7 @@ from datetime import timedelta
 from decimal import Decimal
 
 import pytest
-from fake_models import FakeModels, Said, last, text_of
+from fake_models import Said, last, text_of
 
 from shared.attempts import NOTHING
 from shared.states import ErrorCode
@@ -19,24 +19,6 @@ PRICE = {"inputPerMillion": 2, "outputPerMillion": 10, "cacheReadPerMillion": 0.
 CITY = {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}
 TOTAL = {"type": "object", "properties": {"total": {"type": "integer"}}, "required": ["total"]}
 PARIS = '{"city": "Paris"}'
-
-
-@pytest.fixture
-def models():
-    with FakeModels() as models:
-        yield models
-
-
-@pytest.fixture
-def ask(make, make_context, models):
-    """Asks the model of that name; *context* are changes to the agent's context."""
-
-    def ask(model, message="Hello", *, context=None, **config):
-        agent = make(LlmAgent, model=f"openai-chat:{model}", baseUrl=models.url, **config)
-        given = {"allow_private_addresses": True} | (context or {})
-        return agent.run(message, make_context(**given))
-
-    return ask
 
 
 @pytest.fixture
@@ -161,6 +143,37 @@ def test_a_secret_that_comes_in_pieces_is_in_no_event(ask, models, reports, monk
 
     texts = [each["text"] for each in told(reports, "text")]
     assert texts == ["It is ", "***", " and ", "s3cond."]
+
+
+def test_a_secret_is_cut_by_no_event(ask, models, reports):
+    secret = "s3cret-of-the-house"
+    models.behaviours["leak"] = lambda *_: Said(pieces=("x" * 3990 + secret + "y" * 100,))
+
+    ask("leak", context={"secrets": {"KEY": secret}})
+
+    text = "".join(each["text"] for each in told(reports, "text"))
+    assert text == "x" * 3990 + "***" + "y" * 100
+
+
+def test_a_secret_that_the_model_says_is_not_kept(ask, models, kept, weather, service):
+    secret = 's3cret-"of\\the-house'
+    service.will_answer(200, "Sunny")
+
+    def leak(models, body):
+        if last(body)["role"] == "tool":
+            return Said(pieces=(secret, json.dumps(secret)))
+        return Said(calls=(("weather", {"city": secret}),))
+
+    models.behaviours["leak"] = leak
+    context = {"secrets": {"KEY": secret}, "history": ""}
+    result = ask("leak", tools=[weather()], context=context)
+
+    for said in (*kept, result.history):
+        assert "s3cret" not in said
+        assert "the-house" not in said
+    assert "***" in kept[-1]
+    # It is still a state that the next attempt can go on from.
+    assert ask("leak", tools=[weather()], context={**context, "kept": kept[-1]}).content
 
 
 # Tools.
@@ -340,10 +353,12 @@ def test_what_may_go_well_next_time_is_tried_again(ask, model):
     assert failed.value.retryable
 
 
-def test_a_provider_that_is_busy_says_when_to_come_again(ask):
+def test_a_provider_that_is_busy_says_when_to_come_again(ask, models):
     with pytest.raises(AgentError) as failed:
         ask("busy")
 
+    # Nobody waits for that long in a thread of the worker.
+    assert len(models.asked) == 1
     assert failed.value.retryable
     assert failed.value.retry_after == timedelta(seconds=90)
 

@@ -6,7 +6,7 @@ from contextlib import closing
 
 import pytest
 from fake_models import FakeModels
-from mcp_server import McpServer
+from mcp_shop import McpServer
 
 from shared.findings import FAIL, OK, WARN
 from worker.agents.llm import agent as llm

@@ -1,4 +1,5 @@
 import json
+from functools import partial
 
 import pytest
 
@@ -35,6 +36,14 @@ def test_texts_without_secrets_are_well_formed():
 
 def test_a_secret_is_taken_out_wherever_it_shows():
     assert redact("key=sesame42, again sesame42", ["sesame42"]) == "key=***, again ***"
+
+
+@pytest.mark.parametrize("quote", [json.dumps, partial(json.dumps, ensure_ascii=False), repr])
+def test_a_secret_is_taken_out_however_it_is_quoted(quote):
+    secret = 'sesame-"of\\the-Türen'
+
+    assert "sesame" not in redact(quote(f"It is {secret}!"), [secret])
+    assert "sesame" not in redact(quote(quote([secret])), [secret])
 
 
 def test_a_secret_that_begins_with_another_leaves_nothing_behind():

@@ -27,7 +27,11 @@ class LlmAgent:
     @staticmethod
     def takes_admin(config: Mapping[str, Any]) -> bool:
         """Whether the worker is to start programs: those of MCP servers."""
-        return any(server.get("argv") for server in config.get("mcpServers", ()))
+        servers = config.get("mcpServers")
+        # Nobody has checked it yet.
+        return isinstance(servers, list) and any(
+            isinstance(server, Mapping) and server.get("argv") is not None for server in servers
+        )
 
     @staticmethod
     def secrets(config: Mapping[str, Any]) -> list[str]:

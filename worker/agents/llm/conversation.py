@@ -191,7 +191,7 @@ class Conversation:
             )
 
     def _keep(self, messages: list[ModelMessage]) -> bool:
-        return self._context.keep(_dumped(messages))
+        return self._context.keep(memory.dumped(messages, self._redactor))
 
     def _outcome(self, output: Any, messages: list[ModelMessage]) -> Result | Pause:
         if isinstance(output, DeferredToolRequests):
@@ -205,7 +205,7 @@ class Conversation:
             content=cap(self._redactor.text(content), self._context.output_limit),
             model=answer.model_name,
             metadata={"finishReason": answer.finish_reason},
-            history=memory.shortened(messages) if remembers else None,
+            history=memory.shortened(messages, self._redactor) if remembers else None,
         )
 
     def _pause(self, asked: DeferredToolRequests, messages: list[ModelMessage]) -> Pause:
@@ -263,7 +263,3 @@ def _broke_off(answer: ModelResponse) -> bool:
 
 def _loaded(said: str | None) -> list[ModelMessage]:
     return ModelMessagesTypeAdapter.validate_json(said) if said else []
-
-
-def _dumped(messages: list[ModelMessage]) -> str:
-    return ModelMessagesTypeAdapter.dump_json(messages).decode()

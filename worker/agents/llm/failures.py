@@ -16,7 +16,7 @@ _LONGEST = 500
 
 def explained(error: Exception, model: str, redactor: Redactor) -> AgentError:
     """*error* as an `AgentError` that says what may be tried again; raises what is not known."""
-    for each in _causes(error):
+    for each in causes(error):
         if isinstance(each, AgentError):
             return each
         if isinstance(each, Refused):
@@ -46,14 +46,23 @@ def explained(error: Exception, model: str, redactor: Redactor) -> AgentError:
     raise error
 
 
-def _causes(error: BaseException | None) -> Iterator[BaseException]:
-    while error is not None:
-        yield error
-        if isinstance(error, BaseExceptionGroup):
-            yield from _causes(error.exceptions[0])
-        error = error.__cause__ or error.__context__
+def causes(error: BaseException) -> Iterator[BaseException]:
+    """*error* and what led to it, each once: where they are grouped they may lead in a circle."""
+    found, seen = [error], set[int]()
+    while found:
+        each = found.pop()
+        if id(each) in seen:
+            continue
+        seen.add(id(each))
+        yield each
+        if before := each.__cause__ or each.__context__:
+            found.append(before)
+        if isinstance(each, BaseExceptionGroup):
+            found.extend(reversed(each.exceptions))
 
 
 def _said(error: Exception, redactor: Redactor) -> str:
     """What *error* says, on one line and without secrets, which a provider may have repeated."""
-    return " ".join(redactor.text(str(error) or type(error).__name__)[:_LONGEST].split())
+    # Of a secret that is cut nobody could tell that it is one.
+    text = redactor.text(str(error) or type(error).__name__)
+    return " ".join(text[:_LONGEST].split())

@@ -1,37 +1,39 @@
 """MCP servers as tools of a model: asked over HTTP, or started as programs."""
 
-import os
+import json
 from collections.abc import Mapping
-from pathlib import Path
+from contextlib import suppress
 from typing import Any, Self
 
 import httpx2
-from fastmcp.client.transports import ClientTransport, StdioTransport, StreamableHttpTransport
-from pydantic_ai import RunContext
+from fastmcp.client.logging import LogMessage
+from fastmcp.client.transports import ClientTransport, StreamableHttpTransport
+from mcp import MCPError
+from mcp_types import CONNECTION_CLOSED
+from pydantic_ai import ModelRetry, RunContext, ToolFailed
 from pydantic_ai.mcp import CallToolFunc, MCPToolset
 from pydantic_ai.tools import ToolDefinition
 from pydantic_ai.toolsets import AbstractToolset, WrapperToolset
 
+from shared.states import ErrorCode
 from worker.agents import surroundings
-from worker.agents.llm import network
+from worker.agents.llm import failures, network
+from worker.agents.llm.mcp_program import Program
+from worker.agents.llm.tools import MOST_TOLD
+from worker.agents.output import cap
 from worker.agents.placeholders import Redactor, expand
 from worker.agents.protocol import AgentError, Context
 
-_INIT_SECONDS = 30.0
+# A program may have to fetch itself at first.
+_INIT_SECONDS = 60.0
 ALL = "*"
 
 
 def toolset(server: Mapping[str, Any], context: Context) -> AbstractToolset[None]:
     """The tools of *server*, each named `server_tool`; of them those that are allowed."""
-    redactor = Redactor(context.secrets.values())
-
-    async def call(
-        run: RunContext[None], call_tool: CallToolFunc, name: str, arguments: dict[str, Any]
-    ) -> Any:
-        return redactor.tree(await call_tool(name, arguments))
-
+    calls = _Calls(server["name"], Redactor(context.secrets.values()))
     tools: AbstractToolset[None] = _of(
-        server, context, tool_error_behavior="failed", process_tool_call=call
+        server, context, tool_error_behavior="failed", process_tool_call=calls
     )
     allowed, asks = server["tools"], set(server["approval"])
     if allowed is not None:
@@ -48,13 +50,14 @@ async def tools_of(server: Mapping[str, Any], context: Context) -> list[str]:
         try:
             return [tool.name for tool in await tools.list_tools()]
         except Exception as error:
-            raise _unusable(server["name"], error) from error
+            raise _broken(server["name"], error) from error
 
 
 def _of(server: Mapping[str, Any], context: Context, **options: Any) -> MCPToolset[None]:
     return MCPToolset(
         _transport(server, context),
         id=server["name"],
+        log_handler=_unheard,
         init_timeout=_INIT_SECONDS,
         read_timeout=None,
         **options,
@@ -65,8 +68,41 @@ def _is_among(tool: ToolDefinition, names: set[str]) -> bool:
     return ALL in names or tool.name in names
 
 
+class _Calls:
+    """Makes the calls of a server's tools; of what they answer, the model sees no secret."""
+
+    def __init__(self, server: str, redactor: Redactor) -> None:
+        self._server = server
+        self._redactor = redactor
+
+    async def __call__(
+        self, run: RunContext[None], call: CallToolFunc, name: str, arguments: dict[str, Any]
+    ) -> Any:
+        """What the tool answers. Raises `AgentError` if its server is gone."""
+        try:
+            return self._shown(await call(name, arguments))
+        except ToolFailed as error:
+            raise ToolFailed(self._shown(error.message)) from None
+        except ModelRetry as error:
+            says, cause = self._shown(error.message), error.__cause__
+            if isinstance(cause, MCPError) and cause.code == CONNECTION_CLOSED:
+                raise _broken(self._server, cause) from error
+            raise ModelRetry(says) from None
+        except Exception as error:
+            # Of how many kinds they are, nobody says.
+            raise _broken(self._server, error) from error
+
+    def _shown(self, came: Any) -> Any:
+        clean = self._redactor.tree(came)
+        try:
+            text = clean if isinstance(clean, str) else json.dumps(clean, ensure_ascii=False)
+        except TypeError:  # A picture, for one.
+            return clean
+        return clean if len(text) <= MOST_TOLD else cap(text, MOST_TOLD)
+
+
 class _Named(WrapperToolset[None]):
-    """Says which server it is that cannot be reached."""
+    """Says which server it is that cannot be reached, and nothing of how it is left."""
 
     def __init__(self, wrapped: AbstractToolset[None], name: str) -> None:
         super().__init__(wrapped)
@@ -76,35 +112,38 @@ class _Named(WrapperToolset[None]):
         try:
             await super().__aenter__()
         except Exception as error:
-            raise _unusable(self._name, error) from error
+            raise _broken(self._name, error) from error
         return self
 
+    async def __aexit__(self, *details: Any) -> None:
+        # Whatever it was asked has been answered, or has failed and says so: that its connection
+        # cannot be closed as it should be changes nothing.
+        with suppress(Exception):
+            await super().__aexit__(*details)
 
-def _unusable(name: str, error: Exception) -> AgentError:
-    """What any error of a server comes to: of how many kinds they are, nobody says."""
-    return AgentError(f"The MCP server {name} cannot be used: {_said(error)}", retryable=True)
+
+def _broken(server: str, error: BaseException) -> AgentError:
+    """What to say of a server that does not do as it should, which *error* tells."""
+    causes = list(failures.causes(error))
+    refused = [each for each in causes if isinstance(each, network.Refused)]
+    plain = [each for each in causes if not isinstance(each, BaseExceptionGroup) and str(each)]
+    says = str((refused or plain or [type(error).__name__])[0])
+    return AgentError(
+        f"The MCP server {server} cannot be used: {says}",
+        retryable=not refused,
+        code=ErrorCode.REJECTED if refused else ErrorCode.AGENT_ERROR,
+    )
 
 
-def _said(error: BaseException) -> str:
-    while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
-    cause = error.__cause__
-    return str(error) or (_said(cause) if cause else type(error).__name__)
+async def _unheard(message: LogMessage) -> None:
+    """What a server logs could be anything, and nobody reads it."""
 
 
 def _transport(server: Mapping[str, Any], context: Context) -> ClientTransport:
     if server["url"] is None:
-        program, *arguments = surroundings.guarded(
-            server["argv"], dict.fromkeys(surroundings.LIMITS)
-        )
-        return StdioTransport(
-            program,
-            arguments,
-            env=surroundings.environment(server, context),
-            keep_alive=False,
-            # What it says there could be anything, and nobody reads it.
-            log_file=Path(os.devnull),
-        )
+        argv = surroundings.guarded(server["argv"], dict.fromkeys(surroundings.LIMITS))
+        environment = surroundings.environment(server, context)
+        return Program(argv, environment, network.most_read(context))
 
     def client(
         headers: dict[str, str] | None = None,

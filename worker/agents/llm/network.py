@@ -2,6 +2,7 @@
 
 import asyncio
 import ipaddress
+import logging
 import socket
 from collections.abc import AsyncIterator
 from functools import cache
@@ -17,6 +18,13 @@ _MOST_CONNECTIONS = 1000
 _KEPT_ALIVE = 100
 # Of the output's limit: JSON and its framing take more bytes than what is in it.
 _MOST_READ, _LEAST_READ = 8, 1024 * 1024
+# Whoever is to come again later than that has the attempt put off, and keeps no thread meanwhile.
+_LONGEST_WAIT_SECONDS = 30
+
+# What is written by the libraries that we ask models and tools with could show a secret, or be
+# anything that one of these has said.
+for _name in ("anthropic", "client", "fastmcp", "httpcore2", "httpx2", "mcp", "openai"):
+    logging.getLogger(_name).setLevel(logging.CRITICAL + 1)
 
 
 class Refused(httpx2.TransportError):
@@ -28,15 +36,16 @@ def client(context: Context) -> httpx2.AsyncClient:
 
     How long an answer may take is the run's affair.
     """
-    return _shared(context.allow_private_addresses, _most_read(context))
+    return _shared(context.allow_private_addresses, most_read(context))
 
 
 def make_client(context: Context, **options: Any) -> httpx2.AsyncClient:
     """A client of its own, with those *options* of `httpx2.AsyncClient`."""
-    return _made(context.allow_private_addresses, _most_read(context), **options)
+    return _made(context.allow_private_addresses, most_read(context), **options)
 
 
-def _most_read(context: Context) -> int:
+def most_read(context: Context) -> int:
+    """So many bytes of one answer are read."""
     return max(_MOST_READ * context.output_limit, _LEAST_READ)
 
 
@@ -79,6 +88,10 @@ class GuardedTransport(httpx2.AsyncBaseTransport):
         if encoding != "identity":
             await response.aclose()
             raise Refused(f"{host} answered in {encoding}, which it was not asked for.")
+        after = response.headers.get("Retry-After", "")
+        if after.isdecimal() and int(after[:9]) > _LONGEST_WAIT_SECONDS:
+            # To the SDKs of models.
+            response.headers["x-should-retry"] = "false"
         assert isinstance(response.stream, httpx2.AsyncByteStream)
         response.stream = _Bounded(response.stream, self._most, host)
         return response

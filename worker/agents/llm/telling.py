@@ -68,7 +68,7 @@ class Teller:
             case PartEndEvent():
                 self._flush(whole=True)
             case FunctionToolCallEvent(part=part):
-                arguments = _arguments(self._redactor.tree(part.args))
+                arguments = self._arguments(part.args)
                 self._report(
                     "tool_call",
                     {"id": part.tool_call_id, "tool": part.tool_name, "arguments": arguments},
@@ -105,9 +105,20 @@ class Teller:
         # What is cut is redacted before, or half a secret would show at each end.
         text, self._text = self._redactor.text(self._text[:end]), self._text[end:]
         self._since = clock.monotonic()
-        text = self._redactor.text(text)
         for start in range(0, len(text), _LONGEST):
             self._report(self._type, {"text": text[start : start + _LONGEST]})
+
+    def _arguments(self, arguments: str | dict[str, Any] | None) -> Any:
+        """What a tool is called with: an object, or the text that should have been one."""
+        arguments = self._redactor.tree(arguments)
+        if not isinstance(arguments, str):
+            return arguments or {}
+        if len(arguments) > _LONGEST:
+            return cap(arguments, _LONGEST)
+        try:
+            return json.loads(arguments)
+        except (ValueError, RecursionError):
+            return arguments
 
 
 def _wire(used: Usage) -> dict[str, int | float]:
@@ -115,15 +126,3 @@ def _wire(used: Usage) -> dict[str, int | float]:
         camel(name): float(each) if isinstance(each, Decimal) else each
         for name, each in used.known().items()
     }
-
-
-def _arguments(arguments: str | dict[str, Any] | None) -> Any:
-    """What a tool is called with: an object, or the text that should have been one."""
-    if not isinstance(arguments, str):
-        return arguments or {}
-    if len(arguments) > _LONGEST:
-        return cap(arguments, _LONGEST)
-    try:
-        return json.loads(arguments)
-    except (ValueError, RecursionError):
-        return arguments
