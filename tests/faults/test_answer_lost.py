@@ -11,7 +11,7 @@ from shared import clock
 pytestmark = on_postgres
 
 # What only a claim, and only a finish, has in its text.
-CLAIM, FINISH, COMMIT = b"attempt = attempt + 1", b"output_tokens = d", b"COMMIT"
+CLAIM, FINISH, COMMIT = b"attempt = attempt + 1", b"content = d.content", b"COMMIT"
 
 
 @pytest.fixture
