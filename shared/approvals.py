@@ -22,7 +22,9 @@ def answer(run_id: UUID, given: Mapping[str, Any], *, now: datetime) -> None:
         run = _locked(run_id)
         if run.answer_by is not None and run.answer_by <= now:
             raise Conflict(f"Run {run_id} waited to be answered until {run.answer_by}: too late.")
-        runs.resume(run_id, _answers(run.asks or [], given), now=now)
+        calls = _answers(run.asks or [], given)
+        answers = {"attempt": run.attempt, "calls": calls} if calls else None
+        runs.resume(run_id, answers, now=now)
 
 
 def _locked(run_id: UUID) -> Run:

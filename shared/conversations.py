@@ -46,14 +46,13 @@ def recall(claimed: Collection[Claimed]) -> dict[UUID, Memory]:
     """What each of those runs can know."""
     run_ids = [run.id for run in claimed]
     kept = RunState.select().where(RunState.run.in_(run_ids))
-    states = {each.run_id: unpacked(each.state) for each in kept}
+    states = {each.run_id: each for each in kept}
     answers = {
-        run.id: run.answers or {}
-        for run in Run.select(Run.id, Run.answers).where(Run.id.in_(run_ids))
+        run.id: run.answers for run in Run.select(Run.id, Run.answers).where(Run.id.in_(run_ids))
     }
     remembering = [run.session_id for run in claimed if remembers(run)]
     sessions = {
-        each.id: unpacked(each.history)
+        (each.id, each.agent_id): unpacked(each.history)
         for each in Session.select().where(Session.id.in_(remembering))
     }
     of_schedules = {run.schedule_id for run in claimed if run.schedule_id is not None}
@@ -65,13 +64,24 @@ def recall(claimed: Collection[Claimed]) -> dict[UUID, Memory]:
     }
     return {
         run.id: Memory(
-            kept=states.get(run.id),
-            answers=answers[run.id],
-            history=sessions.get(run.session_id, "") if remembers(run) else None,
+            kept=unpacked(states[run.id].state) if run.id in states else None,
+            answers=_answers(states.get(run.id), answers[run.id]),
+            history=sessions.get((run.session_id, run.agent_id), "") if remembers(run) else None,
             places=_places(run, schedules),
         )
         for run in claimed
     }
+
+
+def _answers(state: RunState | None, given: dict[str, Any] | None) -> dict[str, Any]:
+    """The answers that were *given*, if we go on from where they were asked for.
+
+    Once an attempt has gone on from there, another call could have the id of one that was approved.
+    """
+    if given is None or (state is not None and state.attempt > given["attempt"]):
+        return {}
+    calls: dict[str, Any] = given["calls"]
+    return calls
 
 
 def _places(run: Claimed, schedules: Mapping[UUID, Schedule]) -> Places | None:
@@ -82,7 +92,7 @@ def _places(run: Claimed, schedules: Mapping[UUID, Schedule]) -> Places | None:
         run_id=run.id,
         scheduled_for=run.scheduled_for,
         previous_success=run.previous_success,
-        last_output=_last_output(run),
+        last_output=_last_output(run) if _wants_it(run) else None,
         schedule=schedule.name,
         timezone=schedule.timezone,
     )
@@ -95,15 +105,23 @@ def remembers(run: Claimed) -> bool:
     return run.session_policy is SessionPolicy.SHARED
 
 
+def _wants_it(run: Claimed) -> bool:
+    return run.session_policy is SessionPolicy.LAST_OUTPUT or "lastOutput" in run.message
+
+
 def _last_output(run: Claimed) -> str | None:
-    before: Run | None = (
-        Run.select(Run.content)
-        .where(Run.schedule == run.schedule_id, Run.id < run.id, Run.status == COMPLETED)
+    """What the last completed run answered, among the hundred before."""
+    before = (
+        Run.select(Run.id, Run.status)
+        .where(Run.schedule == run.schedule_id, Run.id < run.id)
         .order_by(Run.id.desc())
-        .limit(1)
-        .get_or_none()
+        .limit(100)
     )
-    return None if before is None else before.content
+    completed = [each.id for each in before if each.status is COMPLETED]
+    if not completed:
+        return None
+    content: str | None = Run.select(Run.content).where(Run.id == completed[0]).get().content
+    return content
 
 
 def keep(held: Lease, state: str) -> None:
@@ -146,13 +164,14 @@ def remember(run: Claimed, history: str, *, recalled: bool, now: datetime) -> No
 
 _GO_ON = """
     UPDATE session SET history = :history, size = :size, turns = turns + 1, updated_at = :now
-    WHERE id = :id
+    WHERE id = :id AND agent_id = :agent_id
 """
 _BEGIN = """
     INSERT INTO session (id, agent_id, schedule_id, history, size, turns, created_at, updated_at)
     VALUES (:id, :agent_id, :schedule_id, :history, :size, 1, :now, :now)
     ON CONFLICT (id) DO UPDATE SET history = excluded.history, size = excluded.size,
       turns = session.turns + 1, updated_at = excluded.updated_at
+    WHERE session.agent_id = excluded.agent_id
 """
 
 

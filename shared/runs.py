@@ -307,9 +307,7 @@ def cancelling(now: datetime) -> Any:
     )
 
 
-def resume(
-    run_id: UUID, answers: Mapping[str, Mapping[str, Any]] | None = None, *, now: datetime
-) -> None:
+def resume(run_id: UUID, answers: Mapping[str, Any] | None = None, *, now: datetime) -> None:
     """Queue a paused run again, with *answers* to what it asked; it counts as no attempt.
 
     One that waits for money goes on although its budgets have no room. Raises `NotFound`, or

@@ -238,3 +238,9 @@ def _seconds(text: str) -> timedelta:
 def environment() -> dict[str, str]:
     """A copy of the process's own environment, to be changed and given to its child processes."""
     return dict(os.environ)
+
+
+def forget(*names: str) -> None:
+    """Have libraries of this process find nothing in its environment under those *names*."""
+    for name in names:
+        os.environ.pop(name, None)

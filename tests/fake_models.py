@@ -25,6 +25,8 @@ class Said:
     calls: tuple[tuple[str, Any], ...] = ()
     usage: Mapping[str, Any] | None = field(default_factory=lambda: USAGE)
     finish: str = "stop"
+    #: Of the calls, where they are not to be of their own.
+    ids: tuple[str, ...] = ()
 
 
 class Refusal(Exception):
@@ -145,7 +147,7 @@ def _calls(said: Said) -> list[dict[str, Any]]:
     return [
         {
             "index": number,
-            "id": f"call_{number}",
+            "id": said.ids[number] if said.ids else f"call_{number}",
             "type": "function",
             "function": {
                 "name": name,

@@ -161,8 +161,13 @@ class Attempt:
         return None
 
     def _kept(self, text: str) -> str:
-        """A state or a history as it may be kept."""
-        return UNSTORABLE.sub(UNFIT, self._redactor.text(text))
+        """A state or a history as it may be kept; one that is JSON stays JSON."""
+        if self._redactor.text(text) != text:
+            try:
+                text = json.dumps(self._redactor.tree(json.loads(text)), ensure_ascii=False)
+            except ValueError:
+                text = self._redactor.text(text)
+        return UNSTORABLE.sub(UNFIT, text)
 
     def _paused(self, pause: Pause) -> Verdict:
         asks = [{"id": ask.id, "tool": ask.tool, "arguments": ask.arguments} for ask in pause.asks]

@@ -222,8 +222,9 @@ def _finish(outcomes: Mapping[Lease, Outcome], works: Mapping[Lease, Work]) -> s
             work, history = works[lease], remembered[lease]
             recalled = bool(work.memory.history)
             conversations.remember(work.run, history, recalled=recalled, now=now)
-        # All of us lock agents in the same order.
-        for lease in sorted(held.intersection(checked), key=lambda each: works[each].run.agent_id):
+    # By themselves: whoever makes runs locks agents first, and what budgets come to after them.
+    for lease in held.intersection(checked):
+        with db.transaction():
             checks.record(lease.run_id, outcomes[lease], now=now)
     return held
 

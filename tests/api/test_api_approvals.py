@@ -42,7 +42,7 @@ def test_what_was_answered_lets_it_go_on(operator, paused, body, approved):
 
     assert (response.status_code, response.json["status"]) == (200, "QUEUED")
     assert (response.json["asks"], response.json["answerBy"]) == (None, None)
-    answers = runs.get(paused.id).answers
+    answers = runs.get(paused.id).answers["calls"]
     assert [answers[each]["approved"] for each in ("call_1", "call_2")] == approved
 
 

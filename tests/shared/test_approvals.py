@@ -118,7 +118,7 @@ def test_every_call_that_it_asks_for_is_answered(given, answers):
     answer(run, **given)
 
     after = runs.get(run.id)
-    assert (after.status, after.answers) == (QUEUED, answers)
+    assert (after.status, after.answers["calls"]) == (QUEUED, answers)
     assert (after.asks, after.answer_by, after.error) == (None, None, None)
 
 
@@ -155,7 +155,7 @@ def test_it_is_answered_once():
     with pytest.raises(Conflict, match="not paused but QUEUED"):
         answer(run, approved=False)
 
-    assert runs.get(run.id).answers["call_1"] == YES
+    assert runs.get(run.id).answers["calls"]["call_1"] == YES
 
 
 @pytest.mark.parametrize("status", sorted({*ENDED, QUEUED} - {CANCELLED}))
@@ -223,7 +223,7 @@ def test_who_goes_on_spends_no_attempt_and_is_told_the_answers():
     again = claim(run)
 
     assert (again.attempt, again.uncounted) == (2, 1)
-    assert runs.get(run.id).answers == {"call_1": YES, "call_2": YES}
+    assert runs.get(run.id).answers["calls"] == {"call_1": YES, "call_2": YES}
 
 
 def test_asking_again_forgets_the_answers_to_what_was_asked_before():
@@ -272,7 +272,7 @@ def test_one_answer_of_two_at_once_counts(at_once):
     said = at_once(lambda: say(True), lambda: say(False))
 
     (counted,) = [each for each in said if each is not None]
-    assert runs.get(run.id).answers["call_1"]["approved"] is counted
+    assert runs.get(run.id).answers["calls"]["call_1"]["approved"] is counted
 
 
 @pytest.mark.parametrize(("paused_overlaps", "status"), [(False, QUEUED), (True, SKIPPED)])

@@ -331,8 +331,14 @@ def test_only_who_needs_it_is_looked_up(monkeypatch, values, recalls):
 
 def test_who_paused_is_given_the_answers():
     run = make_run(status=PAUSED, attempt=1, asks=[])
-    runs.resume(run.id, {"call_1": {"approved": True, "says": None}}, now=NOON)
+    calls = {"call_1": {"approved": True, "says": None}}
+    runs.resume(run.id, {"attempt": 1, "calls": calls}, now=NOON)
 
+    held, memory = begin(run.id)
+
+    assert memory.answers == calls
+    # Another attempt goes on from elsewhere, where another call could have that id.
+    conversations.keep(Lease(run.id, held.attempt), "further on")
+    runs.release(Lease(run.id, held.attempt), now=NOON)
     _, memory = begin(run.id)
-
-    assert memory.answers == {"call_1": {"approved": True, "says": None}}
+    assert (memory.kept, memory.answers) == ("further on", {})

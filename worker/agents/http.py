@@ -13,7 +13,7 @@ from shared import clock
 from shared.states import ErrorCode
 from worker.agents import answers, briefing, polling, signature
 from worker.agents.connection import Answer, Request, exchange, reach
-from worker.agents.http_schema import HEADER_VALUE, HttpSchema
+from worker.agents.http_schema import CHARSET, HEADER_VALUE, HttpSchema
 from worker.agents.looks import look
 from worker.agents.output import cap
 from worker.agents.placeholders import expand, redact, secret
@@ -25,8 +25,6 @@ MOST_READ = 4
 EXCERPT = 1024
 # While it is polled, a service may be restarted without its work being asked for again.
 PATIENCE = 5
-# Encodings of text; Python has others that are a burden to decode, or no text at all.
-CHARSET = re.compile("utf-?(8|16|32)|us-ascii|iso-8859|windows-125|gb|big5|shift_jis|euc-|koi8")
 
 
 class HttpAgent:

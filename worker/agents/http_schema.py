@@ -16,6 +16,8 @@ RESERVED_HEADER = re.compile(
     "|connection|keep-alive|proxy-.*|te|trailer|transfer-encoding|upgrade",
     re.IGNORECASE,
 )
+# Encodings of text; Python has others that are a burden to decode, or no text at all.
+CHARSET = re.compile("utf-?(8|16|32)|us-ascii|iso-8859|windows-125|gb|big5|shift_jis|euc-|koi8")
 SHORTEST_PAUSE, LONGEST_PAUSE = 0.1, 300.0
 
 

@@ -7,7 +7,8 @@ from datetime import timedelta
 from decimal import Decimal
 
 import pytest
-from fake_models import Said, last, text_of
+from fake_models import Refusal, Said, last, text_of
+from marshmallow import ValidationError
 
 from shared.attempts import NOTHING
 from shared.states import ErrorCode
@@ -224,6 +225,45 @@ def test_arguments_in_a_url_stay_where_they_belong(ask, service, weather, city, 
     assert service.asked[0].path == path
 
 
+def test_calls_that_are_not_the_same_have_keys_of_their_own(ask, service, weather, models):
+    service.will_answer(200, "Done")
+
+    def twice(models, body):
+        count = sum(each["role"] == "tool" for each in body["messages"])
+        return Said(pieces=("Enough",)) if count == 2 else Said(calls=(("order", {"n": 1}),))
+
+    models.behaviours["twice"] = twice
+    ask("twice", tools=[weather(name="order", parameters={"type": "object"})])
+
+    first, second = (each.headers["Idempotency-Key"] for each in service.asked)
+    assert first != second
+
+
+def test_a_place_in_a_url_is_never_left_empty(ask, service, weather):
+    parameters = {"type": "object", "properties": {"id": {"type": "string"}}}
+    tool = weather(method="DELETE", url=service.url + "/{id}", parameters=parameters)
+
+    result = ask("tool", '{"id": ""}', tools=[tool])
+
+    assert "Give id" in result.content
+    assert service.asked == []
+
+
+def test_no_agent_gets_the_cookies_of_another(ask, service, weather):
+    service.will_answer(200, "Sunny", Set_Cookie="session=of-mine")
+
+    ask("tool", PARIS, tools=[weather()])
+    ask("tool", PARIS, tools=[weather()])
+
+    assert "Cookie" not in service.asked[1].headers
+
+
+def test_a_charset_that_takes_for_ever_is_not_believed(ask, service, weather):
+    service.will_answer(200, "x" * 50_000, Content_Type="text/plain; charset=punycode")
+
+    assert ask("tool", PARIS, tools=[weather()]).content.startswith("It says: xxx")
+
+
 def test_a_tool_that_fails_does_not_fail_the_run(ask, service, weather):
     service.will_answer(503, "Closed for today")
 
@@ -329,6 +369,21 @@ def test_an_answer_can_be_asked_for_in_the_providers_own_way(ask, models):
     assert models.asked[0]["response_format"]["type"] == "json_schema"
 
 
+@pytest.mark.parametrize(
+    "defs",
+    [
+        {"a": {"$ref": "#/$defs/a"}},
+        {f"a{n}": {"allOf": [{"$ref": f"#/$defs/a{n + 1}"}] * 2} for n in range(40)},
+    ],
+)
+def test_a_schema_that_takes_for_ever_is_refused(make, defs):
+    first = {"x": {"$ref": f"#/$defs/{min(defs)}"}}
+    schema = {**TOTAL, "$defs": {**defs, "a40": {}}, "properties": first}
+
+    with pytest.raises(ValidationError, match="no circle, no doubling"):
+        make(LlmAgent, model="openai:gpt-5-mini", outputSchema=schema)
+
+
 @pytest.mark.parametrize("answer", ['{"total": "many"}', '{"total": "many"', "{}"])
 def test_an_answer_that_is_not_as_asked_is_asked_for_again_and_then_fails(ask, models, answer):
     models.behaviours["sum"] = lambda *_: Said(calls=(("final_result", answer),))
@@ -361,6 +416,19 @@ def test_a_provider_that_is_busy_says_when_to_come_again(ask, models):
     assert len(models.asked) == 1
     assert failed.value.retryable
     assert failed.value.retry_after == timedelta(seconds=90)
+
+
+def test_nobody_is_put_off_for_longer_than_a_clock_can_say(ask, models):
+    def later(models, body):
+        raise Refusal(429, "Later.", Retry_After="100000000000000000000")
+
+    models.behaviours["later"] = later
+
+    with pytest.raises(AgentError) as failed:
+        ask("later")
+
+    assert failed.value.retryable
+    assert failed.value.retry_after <= timedelta(days=1)
 
 
 @pytest.mark.parametrize("model", ["locked", "unknown"])
@@ -508,6 +576,41 @@ def test_who_goes_on_without_answers_asks_again(paused, service):
     assert go_on({}) == pause
     assert go_on({"call_of_another": Answer(approved=True)}) == pause
     assert service.asked == []
+
+
+@pytest.mark.parametrize("denies", [False, True])
+def test_a_call_beside_one_that_takes_approval_is_made_and_the_other_answered(
+    ask, weather, service, models, kept, denies
+):
+    service.will_answer(200, "Sunny")
+
+    def both(models, body):
+        if last(body)["role"] == "tool":
+            return Said(pieces=("Done: ", *(text_of(each) for each in body["messages"][-2:])))
+        return Said(calls=(("look", {}), ("refund", {})))
+
+    models.behaviours["both"] = both
+    plain = {"parameters": {"type": "object"}}
+    tools = [weather(name="look", **plain), weather(name="refund", approval=True, **plain)]
+
+    came = ask("both", tools=tools, context={"denies": denies})
+
+    if not denies:
+        assert [each.tool for each in came.asks] == ["refund"]
+        assert len(service.asked) == 1
+        answers = {came.asks[0].id: Answer(approved=True)}
+        came = ask("both", tools=tools, context={"kept": kept[-1], "answers": answers})
+    assert came.content.startswith("Done: ")
+    assert len(service.asked) == (1 if denies else 2)
+
+
+def test_two_calls_of_one_id_are_not_asked_for(ask, weather, models):
+    calls = (("refund", {}), ("refund", {"a": 1}))
+    models.behaviours["twice"] = lambda *_: Said(calls=calls, ids=("call_0", "call_0"))
+    tool = weather(name="refund", approval=True, parameters={"type": "object"})
+
+    with pytest.raises(AgentError):
+        ask("twice", tools=[tool])
 
 
 def test_where_nobody_is_to_be_asked_it_is_denied(ask, weather, service):

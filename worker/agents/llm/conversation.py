@@ -19,6 +19,7 @@ from pydantic_ai import (
     PromptedOutput,
     RunContext,
     StructuredDict,
+    ToolApproved,
     ToolDenied,
     ToolOutput,
 )
@@ -31,7 +32,7 @@ from shared.attempts import Usage
 from shared.states import ErrorCode
 from worker.agents.llm import failures, json_schemas, mcp, memory, models, network, prices
 from worker.agents.llm.telling import Teller
-from worker.agents.llm.tools import Service
+from worker.agents.llm.tools import MOST_TOLD, Service
 from worker.agents.output import cap
 from worker.agents.placeholders import Redactor
 from worker.agents.protocol import AgentError, Answer, Ask, Context, Pause, Result
@@ -214,6 +215,15 @@ class Conversation:
                 "The conversation is too long to be kept while a person is asked.",
                 code=ErrorCode.OUTPUT_TOO_LARGE,
             )
+        ids = [call.tool_call_id for call in asked.approvals]
+        if len(set(ids)) < len(ids):
+            # One answer would be that to both.
+            raise AgentError(f"{self._config['model']} has two calls of one id.", retryable=True)
+        if any(len(str(call.args)) > MOST_TOLD for call in asked.approvals):
+            raise AgentError(
+                "The model wants to call a tool with more than a person could read.",
+                code=ErrorCode.OUTPUT_TOO_LARGE,
+            )
         return Pause(
             asks=[
                 Ask(id=call.tool_call_id, tool=call.tool_name, arguments=call.args_as_dict())
@@ -232,13 +242,19 @@ def _settings(config: Mapping[str, Any]) -> ModelSettings:
 
 
 def _results(said: list[ModelMessage], answers: Mapping[str, Answer]) -> DeferredToolResults | None:
-    """*answers* to the calls that were left open, if that is where we go on."""
-    if not isinstance(said[-1], ModelResponse):
+    """*answers* to the calls of the last answer that were left open, if there are any.
+
+    Calls beside them that took no approval have been made by then, and their results stand behind.
+    """
+    answered = [number for number, each in enumerate(said) if isinstance(each, ModelResponse)]
+    if not answered:
         return None
-    open_calls = [call.tool_call_id for call in said[-1].tool_calls if call.tool_call_id in answers]
-    if not open_calls:
-        return None
-    return DeferredToolResults(approvals={id: _decision(answers[id]) for id in open_calls})
+    response, behind = said[answered[-1]], said[answered[-1] + 1 :]
+    assert isinstance(response, ModelResponse)
+    made = {getattr(part, "tool_call_id", None) for each in behind for part in each.parts}
+    open_calls = {call.tool_call_id for call in response.tool_calls} - made
+    approvals = {id: _decision(answers[id]) for id in open_calls & answers.keys()}
+    return DeferredToolResults(approvals=approvals) if approvals else None
 
 
 def _next_id(run_id: UUID, said: list[ModelMessage]) -> str:
@@ -247,7 +263,7 @@ def _next_id(run_id: UUID, said: list[ModelMessage]) -> str:
     return f"{run_id}.{len(parts) + 1}"
 
 
-def _decision(answer: Answer) -> bool | ToolDenied:
+def _decision(answer: Answer) -> bool | ToolApproved | ToolDenied:
     return True if answer.approved else ToolDenied(answer.says or _DENIED)
 
 

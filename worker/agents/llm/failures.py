@@ -12,6 +12,7 @@ from worker.agents.placeholders import Redactor
 from worker.agents.protocol import AgentError
 
 _LONGEST = 500
+_LONGEST_AFTER_SECONDS = 86_400
 
 
 def explained(error: Exception, model: str, redactor: Redactor) -> AgentError:
@@ -33,10 +34,8 @@ def explained(error: Exception, model: str, redactor: Redactor) -> AgentError:
         case failed.ModelQuotaExceededError() | failed.ModelRequestRejectedError():
             return AgentError(says)
         case failed.ModelAPIError():
-            after = getattr(error, "retry_after", None)
-            return AgentError(
-                says, retryable=True, retry_after=timedelta(seconds=after if after else 0)
-            )
+            seconds = min(error.retry_after or 0, _LONGEST_AFTER_SECONDS)
+            return AgentError(says, retryable=True, retry_after=timedelta(seconds=seconds))
         case failed.UserError() | ImportError():
             return AgentError(says, code=ErrorCode.REJECTED)
         case failed.AgentRunError():

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterator, Mapping
-from functools import cache
+from functools import lru_cache
 from typing import Any
 
 from marshmallow import ValidationError
@@ -10,6 +10,8 @@ from marshmallow import ValidationError
 LARGEST = 64 * 1024
 _DEEPEST = 20
 _MOST_MISTAKES = 5
+# Of what a schema comes to once all its references are followed.
+_MOST_NODES = 5000
 
 
 def of_an_object(schema: dict[str, Any]) -> None:
@@ -25,6 +27,8 @@ def of_an_object(schema: dict[str, Any]) -> None:
     for reference in _references(schema):
         if not isinstance(reference, str) or not reference.startswith("#/$defs/"):
             raise ValidationError("A $ref leads to #/$defs/… of the same schema.")
+    if _expanded(schema, schema.get("$defs", {}), frozenset()) > _MOST_NODES:
+        raise ValidationError("Give a schema that refers to less: no circle, no doubling.")
     try:
         Draft202012Validator.check_schema(schema)
     except SchemaError as error:
@@ -42,15 +46,36 @@ def _first(errors: Iterator[Any]) -> Iterator[Any]:
         yield error
 
 
-@cache
+_TOO_DEAR = dict.fromkeys(("pattern", "patternProperties", "uniqueItems"))
+
+
+@lru_cache(maxsize=256)
 def _validator(schema: str) -> Any:
     from jsonschema import Draft202012Validator, validators
     from referencing import Registry
 
-    # A pattern could take for ever, with all of this process waiting for it; the model knows it.
-    kind = validators.extend(Draft202012Validator, {"pattern": None, "patternProperties": None})
+    # These could take for ever, with all of this process waiting for it; the model knows them.
+    kind = validators.extend(Draft202012Validator, _TOO_DEAR)
     # The registry knows nothing, so nothing is fetched.
     return kind(json.loads(schema), registry=Registry())
+
+
+def _expanded(value: Any, defs: Any, within: frozenset[str]) -> int:
+    """How many nodes *value* has with its references followed; soon too many, if in a circle."""
+    count, waiting = 0, [(value, within)]
+    while waiting and count <= _MOST_NODES:
+        each, names = waiting.pop()
+        count += 1
+        if isinstance(each, list):
+            waiting += [(inner, names) for inner in each]
+        elif isinstance(each, dict):
+            waiting += [(inner, names) for name, inner in each.items() if name != "$defs"]
+            name = str(each.get("$ref", "")).removeprefix("#/$defs/")
+            if name in names:
+                return _MOST_NODES + 1
+            if isinstance(defs, dict) and name in defs:
+                waiting.append((defs[name], names | {name}))
+    return count
 
 
 def _depth(value: Any) -> int:

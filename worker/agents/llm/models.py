@@ -15,11 +15,14 @@ from pydantic_ai.providers.anthropic import AnthropicProvider
 from pydantic_ai.providers.ollama import OllamaProvider
 from pydantic_ai.providers.openai import OpenAIProvider
 
+from shared.settings import forget
 from shared.states import ErrorCode
 from worker.agents.llm.schema import PROVIDERS
 from worker.agents.placeholders import expand
 from worker.agents.protocol import AgentError, Context
 
+# The SDKs would send these along to whatever address an agent names.
+forget("ANTHROPIC_CUSTOM_HEADERS", "OPENAI_CUSTOM_HEADERS", "OPENAI_ORG_ID", "OPENAI_PROJECT_ID")
 #: Named, or the SDKs would take others from the environment of the worker.
 OPENAI, ANTHROPIC = "https://api.openai.com/v1", "https://api.anthropic.com"
 # Of one request, before it counts as failed: a long conversation is not to be lost to a hiccup.

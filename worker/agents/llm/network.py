@@ -3,6 +3,7 @@
 import asyncio
 import ipaddress
 import logging
+import re
 import socket
 from collections.abc import AsyncIterator
 from functools import cache
@@ -11,6 +12,7 @@ from typing import Any
 import httpx2
 
 from worker.agents.addresses import is_public
+from worker.agents.http_schema import CHARSET
 from worker.agents.protocol import Context
 
 _CONNECT_SECONDS = 10.0
@@ -84,6 +86,9 @@ class GuardedTransport(httpx2.AsyncBaseTransport):
         request.headers.setdefault("Host", request.url.netloc.decode())
         request.extensions = {**request.extensions, "sni_hostname": host}
         response = await self._answered(request, addresses)
+        # Of one agent's they would be sent along with another's requests.
+        response.headers.pop("Set-Cookie", None)
+        _plainly(response.headers)
         encoding = response.headers.get("Content-Encoding", "identity").lower()
         if encoding != "identity":
             await response.aclose()
@@ -129,6 +134,14 @@ async def checked(host: str, port: int, *, allow_private: bool) -> list[str]:
                 " the worker's settings do not allow that."
             )
     return addresses
+
+
+def _plainly(headers: httpx2.Headers) -> None:
+    """Have a text be decoded as what it says only where that takes no longer than it should."""
+    kind, _, parameters = headers.get("Content-Type", "").partition(";")
+    charset = re.search(r"charset=[\"']?([^\"';\s]+)", parameters, re.IGNORECASE)
+    if charset is not None and not CHARSET.match(charset[1].lower()):
+        headers["Content-Type"] = f"{kind}; charset=utf-8"
 
 
 class _Bounded(httpx2.AsyncByteStream):

@@ -112,7 +112,8 @@ class Teller:
         """What a tool is called with: an object, or the text that should have been one."""
         arguments = self._redactor.tree(arguments)
         if not isinstance(arguments, str):
-            return arguments or {}
+            text = json.dumps(arguments or {})
+            return arguments or {} if len(text) <= _LONGEST else cap(text, _LONGEST)
         if len(arguments) > _LONGEST:
             return cap(arguments, _LONGEST)
         try:

@@ -1,5 +1,6 @@
 """Services as tools of a model: asked with the arguments that it chose."""
 
+import asyncio
 import json
 from collections.abc import Mapping
 from hashlib import sha256
@@ -9,6 +10,7 @@ from urllib.parse import quote, urlsplit
 
 import httpx2
 from pydantic_ai import ModelRetry, RunContext, Tool, ToolFailed
+from pydantic_ai.messages import ModelResponse
 
 from shared.states import ErrorCode
 from worker.agents.http_schema import HEADER_VALUE
@@ -54,11 +56,12 @@ class Service:
             raise ModelRetry(wrong)
 
     async def _call(self, context: RunContext[None], **arguments: Any) -> str:
-        request = self._request(arguments, _once(self._run_id, context.tool_call_id))
+        request = self._request(arguments, self._once(context, arguments))
         origin = f"{request.url.scheme}://{request.url.netloc.decode()}"
         try:
-            answer = await self._client.send(request)
-        except httpx2.TimeoutException:
+            async with asyncio.timeout(self._tool["timeoutSeconds"]):
+                answer = await self._client.send(request)
+        except (TimeoutError, httpx2.TimeoutException):
             seconds = self._tool["timeoutSeconds"]
             raise ToolFailed(f"{origin} did not answer within {seconds} seconds.") from None
         except httpx2.TransportError as error:
@@ -70,9 +73,22 @@ class Service:
             raise ToolFailed(f"{origin} answered {answer.status_code} {_phrase(answer)}: {excerpt}")
         return cap(text, MOST_TOLD)
 
+    def _once(self, context: RunContext[None], arguments: dict[str, Any]) -> str:
+        """What tells a service that it was asked this before, by an attempt that was interrupted.
+
+        The ids of calls alone would not do: some models number them anew in each answer.
+        """
+        answers = sum(isinstance(each, ModelResponse) for each in context.messages)
+        asked = [str(self._run_id), answers, context.tool_call_id, self._tool["name"], arguments]
+        return sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()[:32]
+
     def _request(self, arguments: dict[str, Any], once: str) -> httpx2.Request:
         """The request with *arguments*: some in the URL, the others behind it or in the body."""
         in_url = set(ARGUMENT.findall(self._tool["url"]))
+        for name in in_url:
+            if arguments.get(name) in (None, ""):
+                # It would be another place.
+                raise ModelRetry(f"Give {name}: it stands in the URL.")
         url = ARGUMENT.sub(lambda found: _quoted(arguments.get(found[1])), self._tool["url"])
         others = {name: value for name, value in arguments.items() if name not in in_url}
         headers = {"user-agent": "agent-manager", **self._headers, "idempotency-key": once}
@@ -91,11 +107,6 @@ def _quoted(value: Any) -> str:
     text = value if isinstance(value, str) else json.dumps(value)
     # Neither one dot nor two are to lead out of the folder that was meant.
     return text.replace(".", "%2E") if text in (".", "..") else quote(text, safe="")
-
-
-def _once(run_id: object, call_id: str | None) -> str:
-    """What tells a service that it was asked the same before; of the ids of models nobody knows."""
-    return sha256(f"{run_id}:{call_id}".encode()).hexdigest()[:32]
 
 
 def _filled_in(tool: Mapping[str, Any], secrets: Mapping[str, str]) -> dict[str, str]:
