@@ -274,7 +274,7 @@ def test_a_session_that_was_silent_for_as_long_as_runs_are_kept_goes():
 
 
 def test_the_last_output_is_that_of_the_latest_run_that_completed():
-    schedule, other = make_schedule(), make_schedule()
+    schedule, other = make_schedule(message="{{ lastOutput }}"), make_schedule()
     for number, (each, status) in enumerate(
         [(schedule, COMPLETED), (schedule, COMPLETED), (schedule, FAILED), (other, COMPLETED)]
     ):
