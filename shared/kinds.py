@@ -71,8 +71,12 @@ def preload(kind: str) -> None:
 
 
 def secrets(kind: str, config: Mapping[str, Any]) -> set[str]:
-    """The names of the secrets that an agent of *kind* is given: those that *config* names."""
-    names = set(_NAMED.findall(json.dumps(config)))
+    """The names of the secrets that an agent of *kind* is given: those that *config* names.
+
+    That is as its schema has loaded it.
+    """
+    # What is no JSON any more, such as an amount, names none.
+    names = set(_NAMED.findall(json.dumps(config, default=str)))
     others = getattr(installed().get(kind), "secrets", None)
     return names if others is None else names | set(others(config))
 
