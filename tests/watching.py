@@ -37,7 +37,7 @@ def events(response: TestResponse) -> Iterator[Event]:
 
 def connect_to(port: int, path: str, headers: dict[str, str]) -> http.client.HTTPConnection:
     """A connection of its own to a real server, which was asked for what there is to watch."""
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
     headers = {"Authorization": f"Bearer {ADMIN_TOKEN}"} | headers
     connection.request("GET", f"/api/v1{path}", headers=headers)
     return connection

@@ -10,6 +10,7 @@ import pytest
 from fake_models import Refusal, Said, last, text_of
 from marshmallow import ValidationError
 
+from shared import kinds
 from shared.attempts import NOTHING
 from shared.states import ErrorCode
 from worker.agents.llm.agent import LlmAgent
@@ -126,6 +127,13 @@ def test_it_names_the_key_of_its_provider_unless_it_names_another(make):
     assert names(model="anthropic:claude-sonnet-5") == ["ANTHROPIC_API_KEY"]
     assert names(model="openai:gpt-5-mini", apiKey="${secret:MINE}") == []
     assert names(model="openai-chat:small", baseUrl="http://models.internal/v1") == []
+
+
+def test_secrets_are_found_beside_amounts_of_money():
+    amounts = {"price": PRICE, "limits": {"costUsd": 1}}
+    raw = {"model": "openai:gpt-5-mini", "apiKey": "${secret:MINE}", **amounts}
+
+    assert kinds.secrets("llm", LlmAgent.config_schema().load(raw)) == {"MINE"}
 
 
 def test_a_key_that_the_worker_lacks_is_named(make, make_context):
