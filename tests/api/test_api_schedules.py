@@ -29,6 +29,7 @@ KEYS = [
         "lastRun",
         "description",
         "error",
+        "warning",
         "version",
     ),
 ]
