@@ -199,7 +199,7 @@ def llm(id, *servers):
 
 def test_an_mcp_server_that_is_a_program_takes_an_admin(operator, admin):
     asked = {"name": "files", "url": "https://files.example.com/mcp"}
-    started = {"name": "files", "argv": ["serve-files"]}
+    started = {"name": "local", "argv": ["serve-files"]}
 
     assert operator.post("/agents", llm("distant", asked)).status_code == 201
     assert operator.post("/agents", llm("near", asked, started)).status_code == 403

@@ -105,7 +105,7 @@ async def _end(program: Process) -> None:
     finally:
         # What it has started may have outlived it, and hold the other ends of its pipes.
         _signal(program, signal.SIGKILL)
-        program._transport.close()
+        program._transport.close()  # type: ignore[attr-defined] # asyncio has no other way
 
 
 async def _has_ended(program: Process) -> bool:
