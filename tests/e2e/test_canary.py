@@ -57,7 +57,7 @@ def tells(models, body):
     if len(called) < len(calls):
         return Said(pieces=("It is ", *key, ", "), calls=(calls[len(called)],))
     heard = json.dumps(last(body))
-    return Said(pieces=("x" * 3990, key, *json.dumps({"key": key}), repr([key]), heard))
+    return Said(pieces=("x" * 3990 + key + "!", *json.dumps({"key": key}), repr([key]), heard))
 
 
 def refuses(status):
@@ -241,7 +241,10 @@ def test_a_canary_is_found_nowhere(system, agents, models, said):
     results = [each for each in told["tells"] if each.name == "tool_result"]
     assert len(results) == 7
     assert all("***" in str(each.data) for each in results)
-    # It is nowhere.
+    # It is nowhere, nor did a tool tell it to the model.
+    for body in models.asked:
+        if body["model"] == "tells":
+            found([each for each in body["messages"] if each["role"] == "tool"], "a tool's answer")
     for id, events in told.items():
         found(events, f"the stream of {id}")
         found("".join(each.data["data"]["text"] for each in events if each.name == "text"), id)
