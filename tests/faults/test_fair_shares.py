@@ -119,8 +119,8 @@ def test_nothing_waits_behind_another_agent_s_long_queue(system, outside, orders
     first_of_flaky = of({flaky}, outside.lines("began"))[0]
     begun_by_slow = [line.at for line in of({slow}, outside.lines("began"))]
     for since, until in (*waited, (in_a_second, first_of_flaky.at)):
-        # What had been sent by then and a few more rounds, however long these take: not all 500.
-        assert sum(since < at < until for at in begun_by_slow) <= 20
+        # Three rounds of a worker's four threads, however long these take.
+        assert sum(since < at < until for at in begun_by_slow) <= 12
 
 
 def test_nothing_waits_behind_the_long_queues_of_many_agents(system, outside, orders, checked):

@@ -212,6 +212,21 @@ def test_a_run_on_request_goes_on_with_the_session_that_it_names():
     assert memory.history == "one"
 
 
+@pytest.mark.parametrize("recalled", [False, True])
+def test_no_agent_reads_or_changes_the_session_of_another(recalled):
+    make_agent("echo")
+    make_agent("other")
+    mine, _ = begin(background())
+    remember(mine, "of mine")
+
+    theirs, memory = begin(background("other", session_id=mine.session_id))
+    remember(theirs, "of theirs", recalled=recalled)
+
+    assert memory.history == ""
+    _, memory = begin(background(session_id=mine.session_id))
+    assert memory.history == "of mine"
+
+
 def test_items_of_batches_have_no_session():
     batch = make_batch()
     run = make_run(batch=batch, item_index=0, queue="local", leased_by="worker-1")
