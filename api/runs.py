@@ -104,9 +104,10 @@ class ContinueRun(MethodView):
     def post(self, given: dict[str, Any], run_id: UUID) -> Response:
         """Continue a paused run
 
-        Says what is to become of each call that its agent asks for in `asks`: approved or not. It
-        goes on, on any worker, from where it was. One that waits for money is continued without a
-        body; it goes on although its budget has no room, and is counted there.
+        Says what is to become of each call that its agent asks for in `asks`: approved or not, or
+        what the answer to its `question` is. It goes on, on any worker, from where it was. One that
+        waits for money is continued without a body; it goes on although its budget has no room, and
+        is counted there.
         """
         now = work.now()
         with db.transaction():

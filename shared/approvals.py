@@ -14,9 +14,9 @@ from shared.states import PAUSED
 def answer(run_id: UUID, given: Mapping[str, Any], *, now: datetime) -> None:
     """Have a paused run go on with what was *given*; every call that it asks for is answered.
 
-    *given* has `answers`, a list with `id`, `approved` and `says`, and may have `approved` and
-    `says` for the other calls. Raises `NotFound`, `Conflict` if it is not paused or its time is
-    up, or `Invalid`.
+    *given* has `answers`, a list with `id`, and `approved` and `says` where they are said; it may
+    have these two for the other calls. Raises `NotFound`, `Conflict` if it is not paused or its
+    time is up, or `Invalid`.
     """
     with db.transaction():
         run = _locked(run_id)
@@ -38,24 +38,36 @@ def _locked(run_id: UUID) -> Run:
 
 
 def _answers(asks: Sequence[Mapping[str, Any]], given: Mapping[str, Any]) -> dict[str, Any]:
+    """What was answered to each of the *asks*, by its id."""
     named = {each["id"]: each for each in given["answers"]}
     unknown = named.keys() - {ask["id"] for ask in asks}
     if unknown:
         raise Invalid({"answers": [f"The run asks for no call {min(unknown)!r}."]})
     if not asks and given.get("approved") is False:
         raise Invalid({"approved": ["The run asks for no call; to end it, cancel it."]})
-    if "approved" in given:
-        others = {"approved": given["approved"], "says": given.get("says")}
-    else:
-        others = None
-    open_calls = [ask for ask in asks if ask["id"] not in named and others is None]
-    if open_calls:
-        calls = ", ".join(f"{ask['id']} ({ask['tool']})" for ask in open_calls)
-        raise Invalid({"approved": [f"Say true or false; or in `answers`, what of {calls}."]})
-    return {
-        ask["id"]: {name: (named.get(ask["id"]) or others or {}).get(name) for name in _SAID}
-        for ask in asks
-    }
+    answers = {ask["id"]: _answer(ask, named.get(ask["id"], given)) for ask in asks}
+    unanswered = [ask for ask in asks if answers[ask["id"]] is None]
+    if questions := [ask for ask in unanswered if _is_question(ask)]:
+        raise Invalid({"says": [f"Answer the question; or in `answers`, {_listed(questions)}."]})
+    if unanswered:
+        raise Invalid(
+            {"approved": [f"Say true or false; or in `answers`, what of {_listed(unanswered)}."]}
+        )
+    return answers
 
 
-_SAID = ("approved", "says")
+def _answer(ask: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any] | None:
+    """What was *given* as the answer to *ask*, if that is one."""
+    approved, says = given.get("approved"), given.get("says")
+    if _is_question(ask) and approved is not False:
+        # Nothing but an answer will do.
+        approved = None if says is None else True
+    return None if approved is None else {"approved": approved, "says": says}
+
+
+def _is_question(ask: Mapping[str, Any]) -> bool:
+    return ask.get("question") is not None
+
+
+def _listed(asks: Sequence[Mapping[str, Any]]) -> str:
+    return ", ".join(f"{ask['id']} ({ask['tool']})" for ask in asks)

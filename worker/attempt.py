@@ -7,7 +7,7 @@ import json
 import logging
 import traceback
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from typing import Any, cast
 
@@ -170,10 +170,10 @@ class Attempt:
         return UNSTORABLE.sub(UNFIT, text)
 
     def _paused(self, pause: Pause) -> Verdict:
-        asks = [{"id": ask.id, "tool": ask.tool, "arguments": ask.arguments} for ask in pause.asks]
+        asks = [asdict(ask) for ask in pause.asks]
         if self._run.approval_policy is ApprovalPolicy.FAIL:
             tools = ", ".join(sorted({ask.tool for ask in pause.asks}))
-            says = f"The agent wants to use {tools}, which takes approval; nobody is to be asked."
+            says = f"A person would have to answer its call of {tools}; nobody is to be asked."
             error = failure(ErrorCode.APPROVAL_REQUIRED, self._shown(says))
             return Outcome(status=FAILED, error=error)
         return Paused(storable(self._redactor.tree(asks)))

@@ -41,11 +41,15 @@ class MetricsSchema(CamelSchema):
 
 
 class AskSchema(CamelSchema):
-    """A call of a tool that takes approval."""
+    """A call of a tool that a person is to approve, or to answer."""
 
     id = fields.String(metadata=described("By which it is answered.", "call_0"))
     tool = fields.String(metadata=described("The tool.", "refund_customer"))
     arguments = fields.Dict(metadata=described("What it is to be called with."))
+    question = fields.String(
+        allow_none=True,
+        metadata=described("What is to be answered; null: the call is to be approved.", None),
+    )
 
 
 class RunSchema(CamelSchema):
@@ -159,15 +163,25 @@ class AnswerSchema(CamelSchema):
     """The answer to one of the calls that a paused run asks for."""
 
     id = text(200, "That of the call.", "call_0", required=True)
-    approved = flag("Whether it is made.", required=True)
-    says = text(4000, "What the agent is told of a call that is not made.", load_default=None)
+    approved = flag("Whether it is made; of a question: false, if nobody answers that.")
+    says = text(
+        4000,
+        "The answer to a question; or what the agent is told of a call that is not made.",
+        "Customer 4711.",
+        load_default=None,
+    )
 
 
 class AnswersSchema(CamelSchema):
     """What a person says to a paused run."""
 
-    approved = flag("The answer to every call that `answers` does not name.")
-    says = text(4000, "What the agent is told of those that are not made.", "Ask me again in May.")
+    approved = flag("Whether the calls are made that `answers` does not name.")
+    says = text(
+        4000,
+        "The answer to the questions among them; or what the agent is told of those that are not"
+        " made.",
+        "Ask me again in May.",
+    )
     answers = fields.List(
         fields.Nested(AnswerSchema),
         load_default=list,

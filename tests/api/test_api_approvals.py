@@ -9,8 +9,9 @@ from shared import runs
 from shared.models import Run
 from shared.states import QUEUED, RUNNING
 
-REFUND = {"id": "call_1", "tool": "refund", "arguments": {"usd": 5}}
-MAIL = {"id": "call_2", "tool": "mail", "arguments": {}}
+REFUND = {"id": "call_1", "tool": "refund", "arguments": {"usd": 5}, "question": None}
+MAIL = {"id": "call_2", "tool": "mail", "arguments": {}, "question": None}
+WHICH = {"id": "call_3", "tool": "ask_person", "arguments": {}, "question": "Which customer?"}
 
 
 @pytest.fixture
@@ -46,6 +47,60 @@ def test_what_was_answered_lets_it_go_on(operator, paused, body, approved):
     assert [answers[each]["approved"] for each in ("call_1", "call_2")] == approved
 
 
+@pytest.fixture
+def asked(app):
+    """A run that asks for a call, and a question."""
+    run = make_run(leased_by="worker-1")
+    assert runs.pause(held(run), [REFUND, WHICH], wait=None, now=NOON)
+    return run
+
+
+@pytest.mark.parametrize(
+    ("body", "refund", "which"),
+    [
+        ({"approved": True, "says": "4711"}, (True, "4711"), (True, "4711")),
+        ({"approved": False, "says": "No."}, (False, "No."), (False, "No.")),
+        (
+            {"approved": False, "answers": [{"id": "call_3", "says": "4711"}]},
+            (False, None),
+            (True, "4711"),
+        ),
+        (
+            {"says": "4711", "answers": [{"id": "call_1", "approved": True}]},
+            (True, None),
+            (True, "4711"),
+        ),
+        (
+            {"approved": True, "answers": [{"id": "call_3", "approved": False}]},
+            (True, None),
+            (False, None),
+        ),
+    ],
+)
+def test_a_question_is_answered_by_what_is_said(operator, asked, body, refund, which):
+    assert operator.post(f"/runs/{asked.id}/continue", body).status_code == 200
+
+    answers = runs.get(asked.id).answers["calls"]
+    said = [(answers[id]["approved"], answers[id]["says"]) for id in ("call_1", "call_3")]
+    assert said == [refund, which]
+
+
+@pytest.mark.parametrize(
+    ("body", "field", "says"),
+    [
+        ({"approved": True}, "says", "call_3 (ask_person)"),
+        ({"says": "4711"}, "approved", "call_1 (refund)"),
+        ({"approved": True, "answers": [{"id": "call_3", "approved": True}]}, "says", "call_3"),
+    ],
+)
+def test_a_question_is_not_answered_by_a_yes(operator, asked, body, field, says):
+    response = operator.post(f"/runs/{asked.id}/continue", body)
+
+    assert response.status_code == 422
+    assert says in response.json["errors"][field][0]
+    assert runs.get(asked.id).asks == [REFUND, WHICH]
+
+
 def test_it_is_sent_to_a_worker_at_once(operator, paused):
     operator.post(f"/runs/{paused.id}/continue", {"approved": True})
 
@@ -63,7 +118,8 @@ def test_it_is_sent_to_a_worker_at_once(operator, paused):
         ({"approve": True}, "approve"),
         ({"answers": [{"id": "call_1", "approved": True}]}, "approved"),
         ({"approved": True, "answers": [{"id": "call_9", "approved": True}]}, "answers"),
-        ({"answers": [{"id": "call_1"}]}, "answers"),
+        ({"answers": [{"id": "call_1"}]}, "approved"),
+        ({"answers": [{"approved": True}]}, "answers"),
         ({"answers": "yes"}, "answers"),
         ({"answers": [{"id": "call_1", "approved": True}] * 101}, "answers"),
         ({"approved": False, "says": "x" * 4001}, "says"),

@@ -103,8 +103,8 @@ def test_who_asks_frees_its_worker_and_goes_on_from_where_it_was(execute, again,
     paused = runs.get(run.id)
     assert (paused.status, paused.leased_by) == (PAUSED, None)
     assert paused.asks == [
-        {"id": "call_1", "tool": "refund", "arguments": {"usd": 5}},
-        {"id": "call_2", "tool": "mail", "arguments": {}},
+        {"id": "call_1", "tool": "refund", "arguments": {"usd": 5}, "question": None},
+        {"id": "call_2", "tool": "mail", "arguments": {}, "question": None},
     ]
     assert runner.room(0) == SETTINGS.worker_threads
 
@@ -165,7 +165,7 @@ def test_where_nobody_is_to_be_asked_it_fails(execute, agent):
         FAILED,
         {
             "code": "APPROVAL_REQUIRED",
-            "message": "The agent wants to use mail, refund, which takes approval;"
+            "message": "A person would have to answer its call of mail, refund;"
             " nobody is to be asked.",
         },
     )

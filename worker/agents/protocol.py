@@ -34,7 +34,10 @@ Keep = Callable[[str], bool]
 
 @dataclass(frozen=True, kw_only=True)
 class Answer:
-    """What a person answered: whether it may, and what else there is to say to that."""
+    """What a person answered: whether it may, and what else there is to say to that.
+
+    To a question, `says` is the answer; without `approved`, that none is given.
+    """
 
     approved: bool
     says: str | None = None
@@ -77,11 +80,15 @@ class Context:
 
 @dataclass(frozen=True, kw_only=True)
 class Ask:
-    """Something that a person is to decide before the agent goes on: may it call that tool?"""
+    """Something that a person is to decide before the agent goes on: may it call that tool?
+
+    With a *question*, it wants to be told the answer to that.
+    """
 
     id: str
     tool: str
     arguments: Mapping[str, Any]
+    question: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -14,13 +14,14 @@ from shared import kinds
 from shared.attempts import NOTHING
 from shared.states import ErrorCode
 from worker.agents.llm.agent import LlmAgent
-from worker.agents.protocol import AgentError, Answer, Pause, Stopped
+from worker.agents.protocol import AgentError, Answer, Pause, Result, Stopped
 from worker.agents.stop import StopReason
 
 PRICE = {"inputPerMillion": 2, "outputPerMillion": 10, "cacheReadPerMillion": 0.5}
 CITY = {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}
 TOTAL = {"type": "object", "properties": {"total": {"type": "integer"}}, "required": ["total"]}
 PARIS = '{"city": "Paris"}'
+QUESTION = '{"question": "Which one?"}'
 
 
 @pytest.fixture
@@ -626,6 +627,62 @@ def test_where_nobody_is_to_be_asked_it_is_denied(ask, weather, service):
 
     assert "nobody is to be asked" in result.content
     assert service.asked == []
+
+
+@pytest.fixture
+def asked(ask, models, kept):
+    """A pause of a model that asks a person what is to be done, and how to go on."""
+
+    def go_on(**answer):
+        answers = {pause.asks[0].id: Answer(**answer)}
+        return ask("tool", QUESTION, askPerson=True, context={"kept": state, "answers": answers})
+
+    pause, state = ask("tool", QUESTION, askPerson=True), kept[-1]
+    return pause, go_on
+
+
+def test_a_model_that_asks_a_person_pauses(asked):
+    pause, _ = asked
+
+    assert [(each.tool, each.question) for each in pause.asks] == [("ask_person", "Which one?")]
+
+
+def test_the_answer_of_a_person_is_what_the_model_hears(asked, models, reports):
+    _, go_on = asked
+
+    assert go_on(approved=True, says="The red one.").content == "It says: The red one."
+    # Nothing was asked twice.
+    assert len(models.asked) == 2
+    assert [each["content"] for each in told(reports, "tool_result")] == ["The red one."]
+
+
+def test_a_question_can_be_left_without_an_answer(asked):
+    _, go_on = asked
+
+    assert "Do without" in go_on(approved=False).content
+    assert "I am away" in go_on(approved=False, says="I am away.").content
+
+
+def test_where_nobody_is_to_be_asked_a_question_is_not_answered(ask):
+    result = ask("tool", QUESTION, askPerson=True, context={"denies": True})
+
+    assert "nobody is to be asked" in result.content
+
+
+@pytest.mark.parametrize(
+    "arguments", [{}, {"question": ""}, {"question": 1}, {"question": "?" * 4001}]
+)
+def test_what_is_no_question_is_asked_of_nobody(ask, models, arguments):
+    result = ask("tool", json.dumps(arguments), askPerson=True)
+
+    assert isinstance(result, Result)
+    assert result.content.startswith("It says: ")
+
+
+def test_a_model_that_may_not_ask_is_not_offered_it(ask, models):
+    ask("echo")
+
+    assert "tools" not in models.asked[-1]
 
 
 def test_a_conversation_that_is_too_long_to_be_kept_cannot_pause(ask, weather):

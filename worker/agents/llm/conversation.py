@@ -23,16 +23,17 @@ from pydantic_ai import (
     ToolDenied,
     ToolOutput,
 )
-from pydantic_ai.messages import ModelMessage, ModelMessagesTypeAdapter, ModelResponse
+from pydantic_ai.messages import ModelMessage, ModelMessagesTypeAdapter, ModelResponse, ToolCallPart
 from pydantic_ai.run import AgentRun
 from pydantic_ai.settings import ModelSettings
 from pydantic_ai.usage import RunUsage, UsageLimits
 
 from shared.attempts import Usage
 from shared.states import ErrorCode
-from worker.agents.llm import failures, json_schemas, mcp, memory, models, network, prices
+from worker.agents.llm import failures, json_schemas, mcp, memory, models, network, person, prices
 from worker.agents.llm.telling import Teller
 from worker.agents.llm.tools import MOST_TOLD, Service
+from worker.agents.llm.tools_schema import ASK_PERSON
 from worker.agents.output import cap
 from worker.agents.placeholders import Redactor
 from worker.agents.protocol import AgentError, Answer, Ask, Context, Pause, Result
@@ -40,7 +41,7 @@ from worker.agents.protocol import AgentError, Answer, Ask, Context, Pause, Resu
 # Of a tool's arguments or an answer that are not as they should be, before the model is given up.
 _RETRIES = 2
 _DENIED = "A person said no to this call. Do not try it again."
-_NOBODY = "This call takes approval, and nobody is to be asked. Do not try it again."
+_NOBODY = "This call takes a person, and nobody is to be asked. Do not try it again."
 _OUTPUTS = {"tool": ToolOutput, "native": NativeOutput, "prompted": PromptedOutput}
 
 
@@ -74,7 +75,7 @@ class Conversation:
             output, said = await self._go_on(agent, message, said, None)
         while isinstance(output, DeferredToolRequests) and self._context.denies:
             no = Answer(approved=False, says=_NOBODY)
-            denied = {call.tool_call_id: no for call in output.approvals}
+            denied = {call.tool_call_id: no for call in _deferred(output)}
             output, said = await self._go_on(agent, None, said, _results(said, denied))
         return self._outcome(output, said)
 
@@ -112,7 +113,10 @@ class Conversation:
             instructions=config["instructions"],
             model_settings=_settings(config),
             retries=_RETRIES,
-            tools=[Service(tool, context, client).as_tool() for tool in config["tools"]],
+            tools=[
+                *(Service(tool, context, client).as_tool() for tool in config["tools"]),
+                *([person.tool()] if config["askPerson"] else ()),
+            ],
             toolsets=[mcp.toolset(server, context) for server in config["mcpServers"]],
         )
         if config["outputSchema"] is not None:
@@ -124,7 +128,7 @@ class Conversation:
         output = (
             str if schema is None else _OUTPUTS[self._config["outputMode"]](StructuredDict(schema))
         )
-        asks = any(
+        asks = self._config["askPerson"] or any(
             each["approval"] for each in (*self._config["tools"], *self._config["mcpServers"])
         )
         return [output, DeferredToolRequests] if asks else output
@@ -215,19 +219,25 @@ class Conversation:
                 "The conversation is too long to be kept while a person is asked.",
                 code=ErrorCode.OUTPUT_TOO_LARGE,
             )
-        ids = [call.tool_call_id for call in asked.approvals]
+        calls = _deferred(asked)
+        ids = [call.tool_call_id for call in calls]
         if len(set(ids)) < len(ids):
             # One answer would be that to both.
             raise AgentError(f"{self._config['model']} has two calls of one id.", retryable=True)
-        if any(len(str(call.args)) > MOST_TOLD for call in asked.approvals):
+        if any(len(str(call.args)) > MOST_TOLD for call in calls):
             raise AgentError(
                 "The model wants to call a tool with more than a person could read.",
                 code=ErrorCode.OUTPUT_TOO_LARGE,
             )
         return Pause(
             asks=[
-                Ask(id=call.tool_call_id, tool=call.tool_name, arguments=call.args_as_dict())
-                for call in asked.approvals
+                Ask(
+                    id=call.tool_call_id,
+                    tool=call.tool_name,
+                    arguments=call.args_as_dict(),
+                    question=person.question(call),
+                )
+                for call in calls
             ]
         )
 
@@ -252,9 +262,21 @@ def _results(said: list[ModelMessage], answers: Mapping[str, Answer]) -> Deferre
     response, behind = said[answered[-1]], said[answered[-1] + 1 :]
     assert isinstance(response, ModelResponse)
     made = {getattr(part, "tool_call_id", None) for each in behind for part in each.parts}
-    open_calls = {call.tool_call_id for call in response.tool_calls} - made
-    approvals = {id: _decision(answers[id]) for id in open_calls & answers.keys()}
-    return DeferredToolResults(approvals=approvals) if approvals else None
+    results = DeferredToolResults()
+    for call in response.tool_calls:
+        id = call.tool_call_id
+        if id in made or id not in answers:
+            continue
+        if call.tool_name == ASK_PERSON:
+            results.calls[id] = person.heard(answers[id])
+        else:
+            results.approvals[id] = _decision(answers[id])
+    return results if results.calls or results.approvals else None
+
+
+def _deferred(asked: DeferredToolRequests) -> list[ToolCallPart]:
+    """The calls that wait for a person, to approve them or to answer."""
+    return [*asked.approvals, *asked.calls]
 
 
 def _next_id(run_id: UUID, said: list[ModelMessage]) -> str:

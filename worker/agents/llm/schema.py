@@ -7,7 +7,7 @@ from marshmallow import ValidationError, fields, validate, validates_schema
 from worker.agents import config
 from worker.agents.http_schema import whole_url
 from worker.agents.llm import json_schemas
-from worker.agents.llm.tools_schema import McpServerSchema, ToolSchema
+from worker.agents.llm.tools_schema import ASK_PERSON, McpServerSchema, ToolSchema
 from worker.agents.placeholders import PLACEHOLDER
 
 #: Each with the secret that it takes its key from, where a configuration names none.
@@ -103,6 +103,8 @@ class LlmSchema(config.ConfigSchema):
         error_messages=config.says("Give a list of servers."),
     )
 
+    askPerson = config.flag(load_default=False)  # noqa: N815
+
     @validates_schema
     def _makes_sense(self, data: dict[str, Any], **_: Any) -> None:
         if provider_of(data.get("model", "")) == "ollama" and data.get("baseUrl") is None:
@@ -114,3 +116,5 @@ class LlmSchema(config.ConfigSchema):
             for name in names:
                 if names.count(name) > 1:
                     raise ValidationError({key: [f"There are two called {name}."]})
+        if data.get("askPerson") and ASK_PERSON in [tool["name"] for tool in data.get("tools", [])]:
+            raise ValidationError({"tools": [f"With askPerson, {ASK_PERSON} is another tool."]})

@@ -10,6 +10,8 @@ from worker.agents.http_schema import headers, whole_url
 from worker.agents.llm import json_schemas
 
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
+#: The tool by which a model asks a person.
+ASK_PERSON = "ask_person"
 ARGUMENT = re.compile(r"\{([A-Za-z_][A-Za-z0-9_-]{0,63})\}")
 _TOOL_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,63}", re.ASCII)
 _SERVER_NAME = re.compile(r"[a-z][a-z0-9_]{0,31}", re.ASCII)
