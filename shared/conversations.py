@@ -3,15 +3,17 @@
 Both are texts that only their kind can read, kept compressed.
 """
 
+import json
 import zlib
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
 from shared import db, kinds, templates
-from shared.attempts import Claimed, Lease
+from shared.attempts import NOTHING, Claimed, Lease, Usage
 from shared.models import Run, RunState, Schedule, Session
 from shared.states import COMPLETED, SessionPolicy
 from shared.templates import Places
@@ -124,18 +126,47 @@ def _last_output(run: Claimed) -> str | None:
     return content
 
 
-def keep(held: Lease, state: str) -> None:
-    """Keep *state* for the next attempt, unless the run has been taken from its owner."""
+def keep(held: Lease, state: str, used: Usage = NOTHING) -> None:
+    """Keep *state* for the next attempt, unless the run has been taken from its owner.
+
+    *used* is what the attempt had used up by then.
+    """
     db.execute(
-        """
-        INSERT INTO run_state (run_id, attempt, state)
-        SELECT run.id, run.attempt, :state FROM run
+        f"""
+        INSERT INTO run_state (run_id, attempt, state, used)
+        SELECT run.id, run.attempt, :state, {db.json_bound("used")} FROM run
         WHERE run.id = :run_id AND run.attempt = :attempt AND run.finished_at IS NULL
-        ON CONFLICT (run_id) DO UPDATE SET attempt = excluded.attempt, state = excluded.state
+        ON CONFLICT (run_id) DO UPDATE
+          SET attempt = excluded.attempt, state = excluded.state, used = excluded.used
         WHERE run_state.attempt <= excluded.attempt
         """,
-        {"run_id": held.run_id.hex, "attempt": held.attempt, "state": packed(state)},
+        {
+            "run_id": held.run_id.hex,
+            "attempt": held.attempt,
+            "state": packed(state),
+            # Money as a text, or it would be counted in binary fractions.
+            "used": json.dumps(used.known(), default=str),
+        },
     )
+
+
+def used_by(lost: Collection[Lease]) -> dict[Lease, Usage]:
+    """What those attempts had used up when they last kept something, as far as they have."""
+    run_ids = [held.run_id for held in lost]
+    states = RunState.select(RunState.run, RunState.attempt, RunState.used)
+    found = {
+        Lease(each.run_id, each.attempt): _usage(each.used)
+        for each in states.where(RunState.run.in_(run_ids))
+        if each.used
+    }
+    return {held: used for held, used in found.items() if held in lost}
+
+
+def _usage(known: Mapping[str, Any]) -> Usage:
+    amounts: dict[str, Any] = {
+        name: Decimal(each) if isinstance(each, str) else each for name, each in known.items()
+    }
+    return Usage(**amounts)
 
 
 def forget(run_ids: Iterable[UUID]) -> None:

@@ -4,8 +4,8 @@ from collections.abc import Collection
 from datetime import datetime
 from uuid import UUID
 
-from shared import db, runs
-from shared.attempts import Held, Lease, Leased, Outcome, failure
+from shared import conversations, db, runs
+from shared.attempts import NOTHING, Held, Lease, Leased, Outcome, failure
 from shared.db import stamp
 from shared.models import Run, RunEvent
 from shared.states import CANCELLED, FAILED, QUEUED, ErrorCode, RunStatus
@@ -58,17 +58,20 @@ def reap(lapsed: Collection[Leased], *, now: datetime) -> list[tuple[UUID, RunSt
         query = Run.select().where(Run.id.in_([held.run_id for held in until]), runs.IS_RUNNING)
         if not db.is_sqlite():
             query = query.for_update("FOR UPDATE SKIP LOCKED")  # type: ignore[arg-type] # the stub says bool
-        for run in query:
+        found = list(query)
+        used_up = conversations.used_by(until.keys()) if found else {}
+        for run in found:
             held = Lease(run.id, run.attempt)
             if until.get(held) != run.lease_until:
                 continue  # It was renewed meanwhile, or is somebody else's.
             says = f"The lease of {run.leased_by} on attempt {run.attempt} ran out."
             error = failure(ErrorCode.WORKER_LOST, says)
+            used = used_up.get(held, NOTHING)
             if run.cancel_requested_at is not None:
-                ends[held] = Outcome(status=CANCELLED)
+                ends[held] = Outcome(status=CANCELLED, usage=used)
             elif run.attempt - run.uncounted >= run.max_attempts:
-                ends[held] = Outcome(status=FAILED, error=error)
-            elif runs.retry_later(held, error, at=now, now=now):
+                ends[held] = Outcome(status=FAILED, error=error, usage=used)
+            elif runs.retry_later(held, error, at=now, now=now, usage=used):
                 lost.append((run.id, QUEUED))
         # All at once, so that whoever ends runs locks their budgets in one order.
         ended = runs.finish(ends, now=now) if ends else ()

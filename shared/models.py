@@ -366,6 +366,7 @@ class RunState(Record):
     run_id: UUID
     attempt = IntegerField()
     state = BlobField()
+    used: "Field[dict[str, Any] | None]" = JSONField(null=True)
 
 
 class Session(Record):

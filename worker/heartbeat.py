@@ -223,8 +223,6 @@ class Heartbeat:
                     self._lose(work)
                 elif cancelled[work.lease]:
                     self._stop(work, StopReason.CANCELLED)
-            for work in works:
-                work.reporter.write(clock.now())
 
     def stop_overdue(self) -> None:
         """Stop the agents whose time is up, or whose lease nobody could renew in time.

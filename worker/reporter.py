@@ -24,7 +24,8 @@ class Reporter:
         self._pending: list[events.Event] = []
         self._reported = 0
         self._used = Usage()
-        self._kept: str | None = None
+        # A state, and what had been used up by then.
+        self._kept: tuple[str, Usage] | None = None
         #: Whether something was written for the next attempt.
         self.has_kept = False
 
@@ -53,7 +54,7 @@ class Reporter:
         if len(state) > conversations.MOST_KEPT:
             return False
         with self._lock:
-            self._kept = state
+            self._kept = state, rounded(self._used)
         return True
 
     def write(self, now: datetime) -> None:
@@ -70,7 +71,7 @@ class Reporter:
                 self._try(lambda: self._append(pending, now), f"{len(pending)} events")
             if kept is not None:
                 self.has_kept = True
-                self._try(lambda: conversations.keep(self._lease, kept), "its state")
+                self._try(lambda: conversations.keep(self._lease, *kept), "its state")
             with self._lock:
                 del self._pending[: len(pending)]
                 if self._kept is kept:

@@ -16,6 +16,7 @@ from worker.agents.stop import StopReason
 from worker.attempt import Attempt, Verdict, stopped
 from worker.heartbeat import Heartbeat, Work
 from worker.recorder import Recorder
+from worker.reports import Reports
 
 logger = logging.getLogger(__name__)
 
@@ -24,7 +25,8 @@ class Runner:
     """Holds a run for each thread, and at most as many again that are only being recorded.
 
     Threads that execute never speak to the database: who fetches claims for all of them, and the
-    recorder writes for all of them, many runs with one statement where many come at once.
+    recorder writes for all of them, many runs with one statement where many come at once. What they
+    report meanwhile a third thread writes.
     """
 
     def __init__(
@@ -35,6 +37,7 @@ class Runner:
         self._settings = settings
         self._heartbeat = heartbeat
         self._recorder = Recorder(self._let_go)
+        self._reports = Reports(lambda: [work.reporter for work in heartbeat.holding()])
         self._taken: dict[UUID, Work] = {}
         # The batches of which it is on record that this worker runs items of theirs.
         self._joined: set[UUID] = set()
@@ -45,8 +48,9 @@ class Runner:
         self._draining = False
 
     def start(self) -> None:
-        """Start to record what came of runs."""
+        """Start to record what came of runs, and what happens in them."""
         self._recorder.start()
+        self._reports.start()
 
     def drain(self) -> None:
         """Claim nothing from now on."""
@@ -54,11 +58,12 @@ class Runner:
 
     def close(self) -> None:
         """Record what is left; nothing can be executed any more."""
+        self._reports.close()
         self._recorder.close()
 
     def is_alive(self) -> bool:
-        """Whether what came of runs is recorded."""
-        return self._recorder.is_alive()
+        """Whether what comes of runs is recorded."""
+        return self._recorder.is_alive() and self._reports.is_alive()
 
     def room(self, seconds: float) -> int:
         """How many more runs can be taken; waits for *seconds* at most while it is none."""

@@ -20,6 +20,7 @@ from worker.agents.echo import EchoAgent  # noqa: E402
 from worker.broker import WaitingConsumer  # noqa: E402
 from worker.heartbeat import Heartbeat  # noqa: E402
 from worker.recorder import Recorder  # noqa: E402
+from worker.reports import Reports  # noqa: E402
 
 begun = threading.Event()
 
@@ -53,6 +54,7 @@ LOSES = {
     "consumer": (WaitingConsumer, "__next__", ending),
     "worker": (WorkerThread, "run", one_ending),
     "heartbeat": (Heartbeat, "_look", ending),
+    "reports": (Reports, "_write", ending),
     "recorder": (Recorder, "_gather", ending),
 }
 

@@ -32,7 +32,7 @@ def live_workers():
     return processes.live_workers(clock.now())
 
 
-@pytest.mark.parametrize("thread", ["consumer", "worker", "heartbeat"])
+@pytest.mark.parametrize("thread", ["consumer", "worker", "heartbeat", "reports"])
 def test_a_worker_with_a_dead_thread_puts_its_runs_back_and_ends_to_be_restarted(
     system, send, thread
 ):

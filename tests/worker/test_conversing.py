@@ -7,7 +7,7 @@ from datetime import timedelta
 from decimal import Decimal
 
 import pytest
-from factories import LEASE, MINUTE, NOON, make_agent, make_run, make_schedule, trigger
+from factories import LEASE, MINUTE, NOON, held, make_agent, make_run, make_schedule, trigger
 from scripts import SETTINGS, fails, until_stopped
 from waiting import wait_until
 
@@ -28,6 +28,7 @@ from worker import recorder
 from worker.agents.protocol import AgentError, Answer, Ask, Pause, Result
 from worker.agents.stop import StopReason
 from worker.process import WorkerProcess
+from worker.usage import rounded
 
 pytestmark = pytest.mark.usefixtures("database")
 
@@ -528,6 +529,48 @@ def test_what_a_drained_attempt_has_used_is_added(runner, execute, agent, heartb
 
     wait_until(lambda: runs.get(run.id).status is QUEUED)
     assert used(run.id) == ONCE
+
+
+def test_what_was_used_up_is_written_with_what_is_kept(runner, execute, agent, in_thread):
+    run = make_run()
+
+    def does(message, context):
+        context.use(USED)
+        context.keep("half")
+        context.use(USED)
+        return until_stopped(message, context)
+
+    agent.does = does
+    in_thread(execute, run.id)
+
+    wait_until(lambda: RunState.select().exists(), "the state to be written", timeout=5)
+    lease = Lease(run.id, 1)
+    assert conversations.used_by([lease, Lease(run.id, 2)]) == {lease: rounded(USED)}
+    runs.cancel(run.id, now=clock.now())
+
+
+def lose(run, attempt):
+    """Have the reaper take a run from whoever is at that attempt."""
+    Run.update(lease_until=NOON).where(Run.id == run.id).execute()
+    leases.reap([Leased(Lease(run.id, attempt), NOON)], now=NOON)
+
+
+@pytest.mark.parametrize("how", [QUEUED, FAILED, CANCELLED])
+def test_what_was_used_by_an_attempt_whose_worker_died_counts_once(how):
+    run = make_run(leased_by="worker-0", max_attempts=1 if how is FAILED else 2)
+    if how is CANCELLED:
+        runs.cancel(run.id, now=NOON)
+    conversations.keep(held(run), "half", USED)
+
+    lose(run, 1)
+
+    assert (runs.get(run.id).status, used(run.id)) == (how, ONCE)
+    if how is QUEUED:
+        # The next one dies before it has kept anything.
+        Run.update(dispatches=1).where(Run.id == run.id).execute()
+        assert runs.claim([run.id], "worker-1", lease=LEASE, now=NOON)
+        lose(run, 2)
+        assert (runs.get(run.id).status, used(run.id)) == (FAILED, ONCE)
 
 
 @pytest.mark.parametrize("how", [CANCELLED, FAILED])

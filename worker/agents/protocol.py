@@ -28,7 +28,8 @@ LONGEST_EVENT_TYPE = 64
 # Something that was used up: it counts, however the attempt ends.
 Use = Callable[[Usage], None]
 # The state to go on from, should this attempt not come to its end; False: it is too large. It is
-# given back without the secrets that were in it.
+# given back without the secrets that were in it. With it goes what was used up by then, which
+# counts even if the worker dies.
 Keep = Callable[[str], bool]
 
 

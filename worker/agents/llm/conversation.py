@@ -160,8 +160,8 @@ class Conversation:
             async with node.stream(run.ctx) as events:
                 await self._teller.tell(events)
         elif Agent.is_call_tools_node(node):
-            self._keep(run.all_messages())
             used = self._settle()
+            self._keep(run.all_messages())
             # Where we go on from a person's answers, it had answered before.
             if used.requests:
                 self._teller.answered(node.model_response, used)
