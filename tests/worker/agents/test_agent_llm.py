@@ -9,10 +9,12 @@ from decimal import Decimal
 import pytest
 from fake_models import Refusal, Said, last, text_of
 from marshmallow import ValidationError
+from pydantic_ai.usage import RunUsage
 
 from shared import kinds
 from shared.attempts import NOTHING
 from shared.states import ErrorCode
+from worker.agents.llm import prices
 from worker.agents.llm.agent import LlmAgent
 from worker.agents.protocol import AgentError, Answer, Pause, Result, Stopped
 from worker.agents.stop import StopReason
@@ -356,6 +358,31 @@ def test_a_limit_of_money_takes_a_price(ask):
         ask("echo", limits={"costUsd": 1})
 
     assert failed.value.code is ErrorCode.REJECTED
+
+
+def test_a_limit_of_money_takes_usage_that_is_said_each_time(ask, service, weather, models):
+    def forgetful(models, body):
+        if last(body)["role"] == "tool":
+            return Said(pieces=("Sunny",), usage=None)
+        return Said(calls=(("weather", {"city": "Paris"}),))
+
+    service.will_answer(200, "Sunny")
+    models.behaviours["forgetful"] = forgetful
+
+    with pytest.raises(AgentError, match="does not say what its answer used up") as failed:
+        ask("forgetful", tools=[weather()], limits={"costUsd": 1}, price=PRICE)
+
+    assert failed.value.code is ErrorCode.REJECTED
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "cost"),
+    [(None, None, None), (None, "1", "1"), ("1", "1.5", "0.5"), ("1", "1", None), ("0", "0", "0")],
+)
+def test_what_an_answer_cost_is_known_if_its_price_was(before, after, cost):
+    told = [RunUsage(requests=1, cost=each and Decimal(each)) for each in (before, after)]
+
+    assert prices.usage(*told, None).cost_usd == (cost and Decimal(cost))
 
 
 # Structured output.

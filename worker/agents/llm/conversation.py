@@ -165,7 +165,7 @@ class Conversation:
             # Where we go on from a person's answers, it had answered before.
             if used.requests:
                 self._teller.answered(node.model_response, used)
-                self._check_cost()
+                self._check_cost(used)
             async with node.stream(run.ctx) as events:
                 await self._teller.tell(events)
 
@@ -179,17 +179,18 @@ class Conversation:
             self._cost = (self._cost or 0) + used.cost_usd
         return used
 
-    def _check_cost(self) -> None:
-        limit = self._config["limits"]["costUsd"]
+    def _check_cost(self, used: Usage) -> None:
+        limit, model = self._config["limits"]["costUsd"], self._config["model"]
         if limit is None:
             return
-        if self._cost is None:
-            raise AgentError(
-                f"limits.costUsd cannot be kept: nobody knows the price of {self._config['model']}."
-                " Give its `price`.",
-                code=ErrorCode.REJECTED,
+        if used.cost_usd is None:
+            because = (
+                f"{model} does not say what its answer used up."
+                if used.output_tokens is None
+                else f"nobody knows the price of {model}. Give its `price`."
             )
-        if self._cost > limit:
+            raise AgentError(f"limits.costUsd cannot be kept: {because}", code=ErrorCode.REJECTED)
+        if self._cost is not None and self._cost > limit:
             raise AgentError(
                 f"The attempt has cost {self._cost:f} USD, more than its limit of {limit:f}.",
                 code=ErrorCode.LIMIT_EXCEEDED,

@@ -46,7 +46,8 @@ def usage(before: RunUsage, after: RunUsage, price: Mapping[str, Any] | None) ->
 
 
 def _cost(before: RunUsage, after: RunUsage) -> Decimal | None:
-    return None if after.cost is None else after.cost - (before.cost or 0)
+    # Of what costs nothing the difference would be unknown.
+    return after.cost if after.cost == 0 else (after - before).cost
 
 
 def _at(price: Mapping[str, Any], used: RunUsage) -> Decimal:
