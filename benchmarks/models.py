@@ -15,6 +15,7 @@ from benchmarks.deployment import deployed
 from benchmarks.fresh import call
 from benchmarks.spread import Spread
 from benchmarks.stage import Kind, Stage
+from benchmarks.system import System
 from benchmarks.table import goal, progress, show
 from shared import clock
 
@@ -28,6 +29,7 @@ MOST_CANCEL_SECONDS = 3
 
 _WARM_UP = 10
 _PATIENCE_SECONDS = 60
+_LEAD = timedelta(seconds=5)
 _HEADINGS = (
     *("database", "bare call p50", "run p50", "p99", "overhead"),
     *(f"{THREADS} calls of 1 s", "MiB", "cancel, worst", "goals"),
@@ -59,13 +61,7 @@ def _row(stage: Stage, kind: Kind) -> list[str]:
         bare = Spread.of(call(bare_calls, models.url))
         ran = Spread.of(call(runs_one_by_one, system.port, token, models.url))
         progress(f"{kind}: {THREADS} calls at once")
-        since = clock.now()
-        call(seed.llm_runs, system.database_url, THREADS, models.url, "second")
-        all_of_them = call(
-            records.until_ended, system.database_url, THREADS, since, _PATIENCE_SECONDS
-        )
-        assert all_of_them.last_finish is not None
-        took = (all_of_them.last_finish - since).total_seconds()
+        took = _all_at_once(system)
         mib = max(_mib(pid) for pid in system.pids("worker"))
         progress(f"{kind}: {CANCELS} cancels")
         cancels = call(cancels_in_flight, system.port, token)
@@ -92,6 +88,18 @@ def _row(stage: Stage, kind: Kind) -> list[str]:
     ]
 
 
+def _all_at_once(system: System) -> float:
+    """The seconds from the fire time of many schedules until their last run has ended."""
+    fire_time = clock.now() + _LEAD
+    instants = [fire_time] * THREADS
+    call(seed.one_time_schedules, system.database_url, instants, "second_model")
+    if clock.now() > fire_time:
+        raise RuntimeError(f"The schedules took more than {_LEAD.seconds} s to make.")
+    ran = call(records.until_ended, system.database_url, THREADS, fire_time, _PATIENCE_SECONDS)
+    assert ran.last_finish is not None
+    return (ran.last_finish - fire_time).total_seconds()
+
+
 def bare_calls(url: str) -> list[timedelta]:
     """How long the SDK's own streamed calls take, one after the other."""
     from openai import AsyncOpenAI
@@ -115,7 +123,7 @@ def bare_calls(url: str) -> list[timedelta]:
 def runs_one_by_one(port: int, token: str, url: str) -> list[timedelta]:
     """From asking for a run over HTTP to its recorded end, one after the other."""
     client = _Client(port, token)
-    for name in ("echo", "slow"):
+    for name in ("echo", "slow", "second"):
         config = {"model": f"openai-chat:{name}", "baseUrl": url}
         agent = {"id": f"{name}_model", "name": name, "kind": "llm", "config": config}
         client.ask("POST", "/agents", agent)

@@ -23,6 +23,7 @@ _AT_ONCE = 10_000
 
 _SCHEDULE = {
     "id": "uuid",
+    "agent_id": "text",
     "name": "text",
     "cron_expression": "text",
     "run_at": "utc",
@@ -30,7 +31,6 @@ _SCHEDULE = {
     "next_run_at": "utc",
 }
 _ANY_SCHEDULE = {
-    "agent_id": f"'{AGENT}'",
     "message": "'Generate a summary of today''s sales data'",
     "enabled": "TRUE",
     "overlap_policy": "'SKIP'",
@@ -87,16 +87,21 @@ def due_schedules(database_url: str, count: int) -> None:
     empty(database_url)
     pairs = (PAIRS[number % len(PAIRS)] for number in range(count))
     _schedules(
-        {"cron_expression": expression, "timezone": zone, "next_run_at": stamp(NOON)}
+        {
+            "agent_id": AGENT,
+            "cron_expression": expression,
+            "timezone": zone,
+            "next_run_at": stamp(NOON),
+        }
         for expression, zone in pairs
     )
 
 
-def one_time_schedules(database_url: str, instants: list[datetime]) -> None:
+def one_time_schedules(database_url: str, instants: list[datetime], agent_id: str = AGENT) -> None:
     """Make a one-time schedule for each of *instants*."""
     db.connect(database_url)
-    stamps = map(stamp, instants)
-    _schedules({"run_at": at, "timezone": "UTC", "next_run_at": at} for at in stamps)
+    once = {"agent_id": agent_id, "timezone": "UTC"}
+    _schedules({**once, "run_at": at, "next_run_at": at} for at in map(stamp, instants))
 
 
 def queued_runs(database_url: str, count: int, delay_seconds: float = 0) -> None:
@@ -116,12 +121,6 @@ def http_runs(database_url: str, count: int, service_url: str) -> None:
     """Queue *count* runs that ask a service, all in one transaction."""
     config = {"url": service_url, "method": "POST", "headers": {}}
     _runs(database_url, count, {"kind": "http", "config": config})
-
-
-def llm_runs(database_url: str, count: int, models_url: str, model: str) -> None:
-    """Queue *count* runs that ask that model, all in one transaction."""
-    config = {"model": f"openai-chat:{model}", "baseUrl": models_url}
-    _runs(database_url, count, {"kind": "llm", "config": config})
 
 
 def due_now(database_url: str, count: int) -> None:
