@@ -201,6 +201,7 @@ class RetryFailed(MethodView):
             for name in (
                 *("name", "agent_id", "timeout_seconds", "max_attempts", "priority"),
                 *("retry_backoff_seconds", "max_concurrency", "notify_agent_id"),
+                *("approval_policy", "approval_wait_seconds"),
             )
         }
         fields = {**orders, "compute": batch.compute_id, "retry_of": batch_id, "dry_run": False}

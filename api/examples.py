@@ -273,6 +273,8 @@ BATCH: dict[str, Any] = {
     "maxAttempts": 3,
     "retryBackoffSeconds": 30,
     "priority": 5,
+    "approvalPolicy": "WAIT",
+    "approvalWaitSeconds": None,
     "notifyAgentId": None,
     "deadline": None,
     "retryOf": None,

@@ -23,6 +23,7 @@ from shared.states import (
     MISSED,
     PAUSED,
     QUEUED,
+    ApprovalPolicy,
     ErrorCode,
     RunStatus,
     Trigger,
@@ -175,6 +176,8 @@ def background(
     timeout_seconds: int | None,
     max_attempts: int,
     priority: int,
+    approval_policy: ApprovalPolicy = ApprovalPolicy.WAIT,
+    approval_wait_seconds: int | None = None,
     key: IdempotencyKey | None,
     now: datetime,
     trigger: Trigger = Trigger.API,
@@ -195,12 +198,17 @@ def background(
         "max_attempts": ":max_attempts",
         "retry_backoff_seconds": "30",
         "priority": ":priority",
+        "approval_policy": ":approval_policy",
     }
+    if approval_wait_seconds is not None:
+        columns["approval_wait_seconds"] = ":approval_wait_seconds"
     values = {
         "agent_id": agent_id,
         "message": message,
         "max_attempts": max_attempts,
         "priority": priority,
+        "approval_policy": approval_policy.value,
+        "approval_wait_seconds": approval_wait_seconds,
         "timeout_seconds": timeout_seconds,
         "session_id": session_id and session_id.hex,
     }

@@ -15,7 +15,7 @@ from shared.fields import (
     text,
     uuid,
 )
-from shared.states import BatchStatus, RunStatus
+from shared.states import ApprovalPolicy, BatchStatus, RunStatus
 
 
 class Format(StrEnum):
@@ -159,6 +159,12 @@ class BatchSchema(CamelSchema):
         metadata=described("How long to wait after a failed attempt; doubles each time.")
     )
     priority = fields.Integer(metadata=described("From 0 to 9; the highest go first."))
+    approval_policy = choice(
+        ApprovalPolicy, "What becomes of items that ask a person: they wait, go on, or fail."
+    )
+    approval_wait_seconds = fields.Integer(
+        allow_none=True, metadata=described("How long they wait for a person; null: for ever.")
+    )
     notify_agent_id = fields.String(
         allow_none=True, metadata=described("The agent that is run when there is notice to give.")
     )

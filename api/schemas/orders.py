@@ -5,7 +5,7 @@ from typing import Any
 
 from marshmallow import ValidationError, fields, validate, validates_schema
 
-from api.schemas.schedules import message
+from api.schemas.schedules import approval_policy, approval_wait_seconds, message
 from shared.fields import (
     CamelSchema,
     amount,
@@ -46,6 +46,8 @@ class OrdersSchema(CamelSchema):
         0, 86_400, "How long to wait after a failed attempt; doubles each time."
     )
     priority = number(0, 9, "Of batches on one compute profile, the highest go first.")
+    approval_policy = approval_policy()
+    approval_wait_seconds = approval_wait_seconds()
     deadline = instant("When what has not been done is dropped.", allow_none=True)
     notify_agent_id = text(
         64,

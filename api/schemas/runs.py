@@ -3,7 +3,7 @@
 from marshmallow import fields, validate
 
 from api.schemas.pages import ListQuerySchema, sorted_by
-from api.schemas.schedules import message
+from api.schemas.schedules import approval_policy, approval_wait_seconds, message
 from shared.fields import (
     CamelSchema,
     choice,
@@ -16,7 +16,7 @@ from shared.fields import (
     uuid,
 )
 from shared.history import EVENTS, RUNS
-from shared.states import ErrorCode, RunStatus, Trigger
+from shared.states import ApprovalPolicy, ErrorCode, RunStatus, Trigger
 
 
 def _count(says: str) -> fields.Integer:
@@ -157,6 +157,8 @@ class NewRunSchema(CamelSchema):
     )
     max_attempts = number(1, 20, "How often it is started, at most.", load_default=3)
     priority = number(0, 9, "Of runs that wait, the highest go first.", load_default=5)
+    approval_policy = approval_policy(load_default=ApprovalPolicy.WAIT)
+    approval_wait_seconds = approval_wait_seconds(load_default=None)
 
 
 class AnswerSchema(CamelSchema):

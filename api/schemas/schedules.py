@@ -43,6 +43,27 @@ def message(description: str, **options: Any) -> fields.String:
     return field
 
 
+def approval_policy(**options: Any) -> fields.Enum[Any]:
+    """What becomes of a run that asks a person."""
+    return choice(
+        ApprovalPolicy,
+        "What becomes of a run whose agent wants to do what takes approval, or asks a question: it"
+        " waits for a person, is denied that and goes on, or fails.",
+        **options,
+    )
+
+
+def approval_wait_seconds(**options: Any) -> fields.Integer:
+    """How long it waits for one."""
+    return number(
+        1,
+        31_536_000,
+        "How long it waits for a person before it fails; null: for ever.",
+        allow_none=True,
+        **options,
+    )
+
+
 class NewScheduleSchema(CamelSchema):
     """A schedule to be made. `name`, `agentId`, `message` and one of `cronExpression` and `runAt`
     are all it needs."""
@@ -89,17 +110,8 @@ class NewScheduleSchema(CamelSchema):
         "What a run knows of those before it: nothing (`FRESH`), all that was said (`SHARED`), or"
         " the last answer (`LAST_OUTPUT`).",
     )
-    approval_policy = choice(
-        ApprovalPolicy,
-        "What becomes of a run whose agent wants to do what takes approval: it waits for a person,"
-        " is denied that and goes on, or fails.",
-    )
-    approval_wait_seconds = number(
-        1,
-        31_536_000,
-        "How long it waits for a person before it fails; null: for ever.",
-        allow_none=True,
-    )
+    approval_policy = approval_policy()
+    approval_wait_seconds = approval_wait_seconds()
     paused_overlaps = flag("Whether a run that waits for a person counts as one that goes on.")
     tags = fields.List(
         text(64, "A tag."),

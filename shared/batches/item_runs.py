@@ -21,7 +21,8 @@ _OF_ITEM = {
         name: f"b.{name}"
         for name in (
             *("agent_id", "kind", "config", "timeout_seconds", "max_attempts"),
-            *("retry_backoff_seconds", "priority", "queue"),
+            *("retry_backoff_seconds", "priority", "approval_policy", "approval_wait_seconds"),
+            "queue",
         )
     },
     "session_id": "d.id",

@@ -6,6 +6,7 @@ from typing import Any
 from uuid import UUID
 
 from peewee import (
+    SQL,
     BigIntegerField,
     BooleanField,
     CharField,
@@ -23,7 +24,7 @@ from peewee import (
 from playhouse.fields import EnumField
 
 from shared.db import Record, UtcDateTimeField
-from shared.states import BatchReason, BatchStatus
+from shared.states import ApprovalPolicy, BatchReason, BatchStatus
 
 
 class ComputeProfile(Record):
@@ -87,6 +88,13 @@ class Batch(Record):
     max_attempts = IntegerField()
     retry_backoff_seconds = IntegerField()
     priority = IntegerField()
+    approval_policy: "Field[ApprovalPolicy]" = EnumField(
+        ApprovalPolicy,
+        max_length=8,
+        constraints=[SQL("DEFAULT 'WAIT'")],
+        default=ApprovalPolicy.WAIT,
+    )
+    approval_wait_seconds = IntegerField(null=True)
     max_concurrency = IntegerField(null=True)
     budget_usd: "Field[Decimal | None]" = DecimalField(max_digits=14, decimal_places=6, null=True)
     deadline: "Field[datetime | None]" = UtcDateTimeField(null=True)

@@ -9,11 +9,12 @@ from shared import db, listing
 from shared.batches import pace
 from shared.batches.models import Batch, BatchProgress
 from shared.listing import Listing
-from shared.states import BatchReason, BatchStatus
+from shared.states import ApprovalPolicy, BatchReason, BatchStatus
 
 _ORDERS = (
     *("name", "agent_id", "status", "reason", "priority", "max_concurrency", "budget_usd"),
-    *("timeout_seconds", "max_attempts", "retry_backoff_seconds", "deadline", "notify_agent_id"),
+    *("timeout_seconds", "max_attempts", "retry_backoff_seconds", "approval_policy"),
+    *("approval_wait_seconds", "deadline", "notify_agent_id"),
     *("retry_of", "compute", "compute_id", "queue", "price_per_hour", "estimate", "samples"),
     *("stalled_since", "created_at", "ending_at", "finished_at"),
 )
@@ -64,6 +65,8 @@ class State(NamedTuple):
     timeout_seconds: int
     max_attempts: int
     retry_backoff_seconds: int
+    approval_policy: ApprovalPolicy
+    approval_wait_seconds: int | None
     deadline: datetime | None
     notify_agent_id: str | None
     retry_of: UUID | None
@@ -140,6 +143,7 @@ def read(row: Sequence[Any]) -> State:
         id=db.uuid(state.id),
         status=BatchStatus(state.status),
         reason=state.reason and BatchReason(state.reason),
+        approval_policy=ApprovalPolicy(state.approval_policy),
         retry_of=state.retry_of and db.uuid(state.retry_of),
         samples=[(at, ended) for at, ended in db.json_value(state.samples)],
         **values,

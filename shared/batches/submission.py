@@ -24,7 +24,7 @@ from shared.errors import Conflict, Invalid
 from shared.idempotency import IdempotencyKey
 from shared.ids import uuid7
 from shared.models import Agent
-from shared.states import BatchStatus
+from shared.states import ApprovalPolicy, BatchStatus
 
 # One transaction writes so many items, or so many characters of them, whichever comes first.
 _ITEMS_AT_ONCE, _CHARACTERS_AT_ONCE = 1000, 1_000_000
@@ -54,6 +54,8 @@ class Orders:
     max_attempts: int = 3
     retry_backoff_seconds: int = 30
     priority: int = 5
+    approval_policy: ApprovalPolicy = ApprovalPolicy.WAIT
+    approval_wait_seconds: int | None = None
     max_concurrency: int | None = None
     budget_usd: Decimal | None = None
     deadline: datetime | None = None
@@ -118,6 +120,8 @@ def begin(submission: Submission, *, now: datetime) -> None:
             max_attempts=orders.max_attempts,
             retry_backoff_seconds=orders.retry_backoff_seconds,
             priority=orders.priority,
+            approval_policy=orders.approval_policy,
+            approval_wait_seconds=orders.approval_wait_seconds,
             max_concurrency=orders.max_concurrency,
             budget_usd=orders.budget_usd,
             deadline=orders.deadline,

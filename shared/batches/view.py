@@ -87,7 +87,8 @@ def as_json(
             camel(name): getattr(batch, name)
             for name in (
                 *("max_concurrency", "budget_usd", "timeout_seconds", "max_attempts"),
-                *("retry_backoff_seconds", "priority", "notify_agent_id"),
+                *("retry_backoff_seconds", "priority", "approval_policy"),
+                *("approval_wait_seconds", "notify_agent_id"),
             )
         },
         "deadline": _written(batch.deadline),

@@ -5,6 +5,7 @@ from clients import DOCUMENTED
 from factories import make_agent
 
 from shared.models import Agent, AuditEvent, Run
+from shared.states import ApprovalPolicy
 
 ECHO = {"id": "parrot", "name": "Parrot", "kind": "echo", "config": {"delaySeconds": 2}}
 COMMAND = {"id": "shell", "name": "Shell", "kind": "command", "config": {"argv": ["true"]}}
@@ -263,6 +264,15 @@ def test_a_run_without_a_schedule_is_queued(operator, finance_agent):
     assert (run["trigger"], run["scheduleId"], run["agentId"]) == ("API", None, "finance_agent")
 
 
+def test_what_becomes_of_a_run_that_asks_a_person_can_be_said(operator, finance_agent):
+    body = {"message": "Hi", "approvalPolicy": "FAIL", "approvalWaitSeconds": 60}
+
+    run_id = operator.post("/agents/finance_agent/runs/background", body).json["runId"]
+
+    run = Run.get_by_id(run_id)
+    assert (run.approval_policy, run.approval_wait_seconds) == (ApprovalPolicy.FAIL, 60)
+
+
 def test_a_message_is_all_that_a_run_needs(operator, finance_agent):
     response = operator.post("/agents/finance_agent/runs/background", {"message": "Hello"})
 
@@ -295,6 +305,8 @@ def test_the_same_key_makes_one_run(operator, finance_agent):
         ({"sessionId": 7}, "sessionId"),
         ({"maxAttempts": 21}, "maxAttempts"),
         ({"priority": -1}, "priority"),
+        ({"approvalPolicy": "ASK"}, "approvalPolicy"),
+        ({"approvalWaitSeconds": 0}, "approvalWaitSeconds"),
         ({"schedule": 1}, "schedule"),
     ],
 )

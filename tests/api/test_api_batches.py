@@ -110,6 +110,8 @@ def test_all_that_is_said_of_it_is_kept(operator):
         "maxAttempts": 2,
         "retryBackoffSeconds": 1,
         "priority": 7,
+        "approvalPolicy": "DENY",
+        "approvalWaitSeconds": 60,
         "deadline": "2026-11-23T12:00:00Z",
         "notifyAgentId": "writer",
     }
@@ -412,7 +414,7 @@ def test_a_batch_that_has_ended_is_no_longer_moved(operator, run_all, action):
 
 
 def test_what_failed_is_run_again_as_a_new_batch(operator, run_all):
-    first = submit(operator, 5, maxConcurrency=2, priority=8, budgetUsd=100)
+    first = submit(operator, 5, maxConcurrency=2, priority=8, budgetUsd=100, approvalPolicy="FAIL")
     run_all(failing_odd, limit=5)
     run_all(failing_odd, limit=5)
     run_all(failing_odd, limit=5)
@@ -423,6 +425,7 @@ def test_what_failed_is_run_again_as_a_new_batch(operator, run_all):
     second = response.json
     assert (second["retryOf"], second["counts"]["total"]) == (first, 2)
     assert (second["maxConcurrency"], second["priority"], second["budgetUsd"]) == (2, 8, None)
+    assert second["approvalPolicy"] == "FAIL"
     items = operator.get(f"{PATH}/{second['id']}/items").json["content"]
     assert [(item["key"], item["message"]) for item in items] == [
         ("key-1", "Letter 1"),

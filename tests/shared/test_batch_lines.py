@@ -24,7 +24,15 @@ from shared.batches.lines import BatchLines
 from shared.batches.models import Batch, BatchProgress
 from shared.dispatch import Dispatcher
 from shared.models import Agent, Run
-from shared.states import COMPLETED, QUEUED, BatchReason, BatchStatus, ErrorCode, Trigger
+from shared.states import (
+    COMPLETED,
+    QUEUED,
+    ApprovalPolicy,
+    BatchReason,
+    BatchStatus,
+    ErrorCode,
+    Trigger,
+)
 
 pytestmark = pytest.mark.usefixtures("database")
 
@@ -103,6 +111,16 @@ def test_an_item_becomes_a_run_with_the_orders_of_its_batch(dispatcher, client):
     assert (run.dispatches, run.dispatch_at) == (1, NOON + RESEND_AFTER)
     after = progress(batch)
     assert (after.taken, after.queued) == (1, 1)
+
+
+def test_what_becomes_of_items_that_ask_a_person_their_batch_says(dispatcher, client):
+    make_batch(items=1, approval_policy=ApprovalPolicy.DENY, approval_wait_seconds=60)
+
+    dispatcher.dispatch(NOON)
+
+    (run_id,) = sent(client)
+    run = Run.get_by_id(run_id)
+    assert (run.approval_policy, run.approval_wait_seconds) == (ApprovalPolicy.DENY, 60)
 
 
 def test_items_go_in_their_order_and_each_once(make_dispatcher, client):

@@ -42,7 +42,7 @@ OLD_RUN = """
 """
 ALL = [
     *("0001_initial", "0002_faults", "0003_batches", "0004_conversations", "0005_costs"),
-    *("0006_budgets", "0007_preflight", "0008_lost_usage"),
+    *("0006_budgets", "0007_preflight", "0008_lost_usage", "0009_unattended"),
 ]
 
 
