@@ -15,7 +15,7 @@ from uuid import UUID
 
 from marshmallow import Schema
 
-from shared.attempts import Usage
+from shared.attempts import Usage as Usage
 from shared.findings import Finding as Finding
 from shared.states import ErrorCode
 from worker.agents.stop import Stop
