@@ -4,6 +4,7 @@ from bisect import bisect_left
 from datetime import UTC, datetime, timedelta
 from difflib import get_close_matches
 from functools import cache
+from threading import Lock
 from zoneinfo import ZoneInfo, available_timezones
 
 from shared.errors import Invalid
@@ -14,9 +15,18 @@ LONGEST_NAME = 64
 NOT_ZONES = {"Factory", "localtime", "posixrules"}
 
 
-@cache
 def names() -> frozenset[str]:
     """The names of all zones that there are."""
+    # Of a worker's hundreds of threads, each would read all of the system's files at its first run.
+    with _reading:
+        return _names()
+
+
+_reading = Lock()
+
+
+@cache
+def _names() -> frozenset[str]:
     return frozenset(available_timezones() - NOT_ZONES)
 
 
