@@ -1,4 +1,4 @@
-"""Periods that people look back on, and the days in them by the clocks of a time zone."""
+"""Ranges of time that people look back on, and the days in them by the clocks of a time zone."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ _BY_DEFAULT = 30 * DAY
 
 
 class Day(NamedTuple):
-    """A day, or as much of it as is in a period."""
+    """A day, or as much of it as is in a range of time."""
 
     date: date
     since: datetime
@@ -23,7 +23,7 @@ class Day(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Period:
+class TimeRange:
     """From an instant to another, which is no longer in it, and whose clocks say what a day is."""
 
     since: datetime
@@ -33,9 +33,9 @@ class Period:
     @classmethod
     def of(
         cls, since: datetime | None, until: datetime | None, timezone: str, *, now: datetime
-    ) -> "Period":
-        """The period that was asked for: until *now*, and of 30 whole days and the last one, unless
-        said otherwise. Raises `Invalid`.
+    ) -> "TimeRange":
+        """What was asked for: until *now*, and of 30 whole days and the last one, unless said
+        otherwise. Raises `Invalid`.
         """
         zone = load_zone(timezone)
         until = until or now

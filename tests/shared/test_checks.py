@@ -15,7 +15,7 @@ from shared.findings import FAIL, OK, WARN, Finding
 from shared.idempotency import IdempotencyKey
 from shared.models import Agent, Budget, Run
 from shared.pages import Paging
-from shared.periods import Period
+from shared.time_range import TimeRange
 from shared.states import (
     CANCELLED,
     COMPLETED,
@@ -151,8 +151,8 @@ def test_checks_are_in_no_costs_and_no_estimates(group_by):
     done = {"status": COMPLETED, "started_at": NOON, "finished_at": NOON + MINUTE}
     make_run(**done)
 
-    period = Period.of(NOON, NOON + timedelta(days=1), "UTC", now=NOON)
-    total, _ = costs.page(group_by, period, {}, Paging())
+    time_range = TimeRange.of(NOON, NOON + timedelta(days=1), "UTC", now=NOON)
+    total, _ = costs.page(group_by, time_range, {}, Paging())
 
     assert total.runs == 1
     assert len(measuring.latest("echo")) == 1
