@@ -4,7 +4,6 @@ import asyncio
 import json
 from collections.abc import Mapping
 from hashlib import sha256
-from http import HTTPStatus
 from typing import Any
 from urllib.parse import quote, urlsplit
 
@@ -19,6 +18,7 @@ from worker.agents.llm.tools_schema import ARGUMENT
 from worker.agents.output import cap
 from worker.agents.placeholders import Redactor, expand
 from worker.agents.protocol import AgentError, Context
+from worker.agents.statuses import phrase
 
 #: So much of an answer a model is told.
 MOST_TOLD = 64 * 1024
@@ -70,7 +70,8 @@ class Service:
         text = self._redactor.text(answer.text)
         if not answer.is_success:
             excerpt = " ".join(text[:_EXCERPT].split())
-            raise ToolFailed(f"{origin} answered {answer.status_code} {_phrase(answer)}: {excerpt}")
+            status = answer.status_code
+            raise ToolFailed(f"{origin} answered {status} {phrase(status)}: {excerpt}")
         return cap(text, MOST_TOLD)
 
     def _once(self, context: RunContext[None], arguments: dict[str, Any]) -> str:
@@ -119,10 +120,3 @@ def _filled_in(tool: Mapping[str, Any], secrets: Mapping[str, str]) -> dict[str,
                 code=ErrorCode.REJECTED,
             )
     return headers
-
-
-def _phrase(answer: httpx2.Response) -> str:
-    try:
-        return HTTPStatus(answer.status_code).phrase
-    except ValueError:
-        return "something unheard of"
