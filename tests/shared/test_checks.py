@@ -9,13 +9,13 @@ from factories import MINUTE, NOON, make_agent, make_budget, make_run, make_sche
 
 from shared import agents, checks, costs, db, measuring, new_runs, runs, schedules
 from shared.attempts import Outcome, failure
+from shared.budgets.models import Budget
 from shared.costs import GroupBy
 from shared.errors import Conflict, NotFound
 from shared.findings import FAIL, OK, WARN, Finding
 from shared.idempotency import IdempotencyKey
-from shared.models import Agent, Budget, Run
+from shared.models import Agent, Run
 from shared.pages import Paging
-from shared.time_range import TimeRange
 from shared.states import (
     CANCELLED,
     COMPLETED,
@@ -26,6 +26,7 @@ from shared.states import (
     Trigger,
     WhenSpent,
 )
+from shared.time_range import TimeRange
 
 pytestmark = pytest.mark.usefixtures("database")
 
