@@ -138,6 +138,19 @@ def test_its_environment_carries_secrets_that_the_model_never_sees(use, as_progr
     assert answer["KEY"] == "***"
 
 
+def test_a_secret_in_what_a_server_offers_the_model_never_sees(ask, as_program, models):
+    server = {**as_program, "env": {"KEY": "${secret:MINE}"}}
+
+    ask("echo", mcpServers=[server], context={"secrets": {"MINE": "canary-of-the-mine"}})
+
+    assert "canary" not in json.dumps(models.asked[0])
+    tools = {each["function"]["name"]: each["function"] for each in models.asked[0]["tools"]}
+    gossip = tools["tester_gossip"]
+    assert gossip["description"] == "Say what *** is good for."
+    assert gossip["parameters"]["properties"]["about"]["description"] == "***, or another."
+    assert not [name for name in tools if name.startswith("tester_tell_of")]
+
+
 @pytest.mark.parametrize("tool", ["echo", "fail"])
 @pytest.mark.parametrize("text", [CANARY, json.dumps({"key": CANARY}), f"It is {CANARY}!"])
 def test_a_secret_that_a_tool_shows_the_model_never_sees(use, server, models, kept, tool, text):

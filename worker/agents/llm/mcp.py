@@ -3,6 +3,8 @@
 import json
 from collections.abc import Mapping
 from contextlib import suppress
+from dataclasses import replace
+from functools import partial
 from typing import Any, Self
 
 import httpx2
@@ -31,10 +33,11 @@ ALL = "*"
 
 def toolset(server: Mapping[str, Any], context: Context) -> AbstractToolset[None]:
     """The tools of *server*, each named `server_tool`; of them those that are allowed."""
-    calls = _Calls(server["name"], Redactor(context.secrets.values()))
+    redactor = Redactor(context.secrets.values())
+    calls = _Calls(server["name"], redactor)
     tools: AbstractToolset[None] = _of(
         server, context, tool_error_behavior="failed", process_tool_call=calls
-    )
+    ).prepared(partial(_offered, redactor))
     allowed, asks = server["tools"], set(server["approval"])
     if allowed is not None:
         tools = tools.filtered(lambda _, tool: tool.name in allowed)
@@ -62,6 +65,22 @@ def _of(server: Mapping[str, Any], context: Context, **options: Any) -> MCPTools
         read_timeout=None,
         **options,
     )
+
+
+def _offered(
+    redactor: Redactor, _: RunContext[None], tools: list[ToolDefinition]
+) -> list[ToolDefinition]:
+    """*tools* as a model gets to see them; one in whose very name a secret shows it does not."""
+    return [
+        replace(
+            tool,
+            description=redactor.tree(tool.description),
+            parameters_json_schema=redactor.tree(tool.parameters_json_schema),
+            return_schema=redactor.tree(tool.return_schema),
+        )
+        for tool in tools
+        if redactor.text(tool.name) == tool.name
+    ]
 
 
 def _is_among(tool: ToolDefinition, names: set[str]) -> bool:
