@@ -1,5 +1,6 @@
 """MCP servers as tools of a model: asked over HTTP, or started as programs."""
 
+import asyncio
 import json
 from collections.abc import Mapping
 from contextlib import suppress
@@ -31,10 +32,15 @@ _INIT_SECONDS = 60.0
 ALL = "*"
 
 
-def toolset(server: Mapping[str, Any], context: Context) -> AbstractToolset[None]:
-    """The tools of *server*, each named `server_tool`; of them those that are allowed."""
+def toolset(
+    server: Mapping[str, Any], context: Context, turns: asyncio.Semaphore
+) -> AbstractToolset[None]:
+    """The tools of *server*, each named `server_tool`; of them those that are allowed.
+
+    They take *turns* with the other tools of their run.
+    """
     redactor = Redactor(context.secrets.values())
-    calls = _Calls(server["name"], redactor)
+    calls = _Calls(server["name"], redactor, turns)
     tools: AbstractToolset[None] = _of(
         server, context, tool_error_behavior="failed", process_tool_call=calls
     ).prepared(partial(_offered, redactor))
@@ -90,16 +96,18 @@ def _is_among(tool: ToolDefinition, names: set[str]) -> bool:
 class _Calls:
     """Makes the calls of a server's tools; of what they answer, the model sees no secret."""
 
-    def __init__(self, server: str, redactor: Redactor) -> None:
+    def __init__(self, server: str, redactor: Redactor, turns: asyncio.Semaphore) -> None:
         self._server = server
         self._redactor = redactor
+        self._turns = turns
 
     async def __call__(
         self, run: RunContext[None], call: CallToolFunc, name: str, arguments: dict[str, Any]
     ) -> Any:
         """What the tool answers. Raises `AgentError` if its server is gone."""
         try:
-            return self._shown(await call(name, arguments))
+            async with self._turns:
+                return self._shown(await call(name, arguments))
         except ToolFailed as error:
             raise ToolFailed(self._shown(error.message)) from None
         except ModelRetry as error:

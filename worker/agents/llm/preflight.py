@@ -9,7 +9,7 @@ import httpx2
 
 from shared.findings import FAIL, OK, WARN, Finding, count
 from worker.agents.llm import known_models, mcp, network, prices
-from worker.agents.llm.tools import Service
+from worker.agents.llm.tools import filled_in
 from worker.agents.looks import SECONDS, too_long
 from worker.agents.protocol import AgentError, Context
 
@@ -73,7 +73,7 @@ async def _server(server: Mapping[str, Any], context: Context) -> Finding:
 
 
 async def _tool(tool: Mapping[str, Any], context: Context) -> Finding:
-    Service(tool, context, network.client(context))  # Its headers, with their secrets.
+    filled_in(tool, context.secrets)
     url = urlsplit(tool["url"])
     host = url.hostname or ""
     await network.checked(host, url.port or 443, allow_private=context.allow_private_addresses)

@@ -22,19 +22,26 @@ from worker.agents.statuses import phrase
 
 #: So much of an answer a model is told.
 MOST_TOLD = 64 * 1024
+#: So many calls of one run are made at a time, however many its model wants at once.
+AT_ONCE = 10
 _EXCERPT = 500
 
 
 class Service:
-    """A tool that asks a service."""
+    """A tool that asks a service, once it is its turn among the calls of its run."""
 
     def __init__(
-        self, tool: Mapping[str, Any], context: Context, client: httpx2.AsyncClient
+        self,
+        tool: Mapping[str, Any],
+        context: Context,
+        client: httpx2.AsyncClient,
+        turns: asyncio.Semaphore,
     ) -> None:
         self._tool = tool
         self._run_id = context.run_id
         self._client = client
-        self._headers = _filled_in(tool, context.secrets)
+        self._turns = turns
+        self._headers = filled_in(tool, context.secrets)
         self._redactor = Redactor(context.secrets.values())
 
     def as_tool(self) -> Tool[None]:
@@ -59,7 +66,7 @@ class Service:
         request = self._request(arguments, self._once(context, arguments))
         origin = f"{request.url.scheme}://{request.url.netloc.decode()}"
         try:
-            async with asyncio.timeout(self._tool["timeoutSeconds"]):
+            async with self._turns, asyncio.timeout(self._tool["timeoutSeconds"]):
                 answer = await self._client.send(request)
         except (TimeoutError, httpx2.TimeoutException):
             seconds = self._tool["timeoutSeconds"]
@@ -110,7 +117,8 @@ def _quoted(value: Any) -> str:
     return text.replace(".", "%2E") if text in (".", "..") else quote(text, safe="")
 
 
-def _filled_in(tool: Mapping[str, Any], secrets: Mapping[str, str]) -> dict[str, str]:
+def filled_in(tool: Mapping[str, Any], secrets: Mapping[str, str]) -> dict[str, str]:
+    """The headers of *tool* with their secrets. Raises `AgentError` if they cannot be sent."""
     headers = {name.lower(): expand(value, secrets) for name, value in tool["headers"].items()}
     for name, value in headers.items():
         if not HEADER_VALUE.fullmatch(value):
