@@ -20,8 +20,8 @@ from shared.states import COMPLETED, FAILED, CheckStatus
 
 #: The kind of every check. No entry point can be called so.
 KIND = "=check"
-#: How long one may take, and how urgent it is.
-SECONDS, PRIORITY = 60, 9
+#: How long one may take, programs that begin slowly included, and how urgent it is.
+SECONDS, PRIORITY = 90, 9
 #: The configuration of a check of the agent *a*: what kind of agent that is, and which.
 SUBJECT = Spelled(
     "json_object('kind', a.kind, 'config', json(a.config))",

@@ -69,7 +69,7 @@ def test_a_check_is_a_short_and_urgent_run_of_what_the_agent_is():
     run = check()
 
     assert (run.trigger, run.status, run.agent_version) == (Trigger.CHECK, QUEUED, 7)
-    assert (run.timeout_seconds, run.max_attempts, run.priority) == (60, 1, 9)
+    assert (run.timeout_seconds, run.max_attempts, run.priority) == (90, 1, 9)
     taken = claimed(run)
     assert (taken.trigger, taken.kind, taken.config) == (
         Trigger.CHECK,

@@ -27,8 +27,8 @@ from worker.agents.output import cap
 from worker.agents.placeholders import Redactor, expand
 from worker.agents.protocol import AgentError, Context
 
-# A program may have to fetch itself at first.
-_INIT_SECONDS = 60.0
+#: How long a server may take to begin. A program may have to fetch itself at first.
+INIT_SECONDS = 60.0
 ALL = "*"
 
 
@@ -67,7 +67,7 @@ def _of(server: Mapping[str, Any], context: Context, **options: Any) -> MCPTools
         _transport(server, context),
         id=server["name"],
         log_handler=_unheard,
-        init_timeout=_INIT_SECONDS,
+        init_timeout=INIT_SECONDS,
         read_timeout=None,
         **options,
     )
