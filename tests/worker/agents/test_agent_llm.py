@@ -286,6 +286,13 @@ def test_a_tool_that_fails_does_not_fail_the_run(ask, service, weather):
     assert "answered 503 Service Unavailable: Closed for today" in result.content
 
 
+def test_a_url_that_the_arguments_make_too_long_does_not_fail_the_run(ask, service, weather):
+    result = ask("tool", json.dumps({"city": "x" * 70_000}), tools=[weather(method="GET")])
+
+    assert "There is no such URL: URL too long" in result.content
+    assert service.asked == []
+
+
 def test_a_tool_that_does_not_answer_in_time_is_given_up(ask, weather, misbehaving):
     url = misbehaving(lambda connection: None)
 

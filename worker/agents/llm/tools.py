@@ -63,7 +63,11 @@ class Service:
             raise ModelRetry(wrong)
 
     async def _call(self, context: RunContext[None], **arguments: Any) -> str:
-        request = self._request(arguments, self._once(context, arguments))
+        try:
+            request = self._request(arguments, self._once(context, arguments))
+        except httpx2.InvalidURL as error:
+            # It may be the arguments that make it too long.
+            raise ToolFailed(f"There is no such URL: {error}.") from None
         origin = f"{request.url.scheme}://{request.url.netloc.decode()}"
         try:
             async with self._turns, asyncio.timeout(self._tool["timeoutSeconds"]):
