@@ -7,7 +7,7 @@ from decimal import Decimal
 import pytest
 from factories import MINUTE, NOON, make_agent, make_budget, make_run, make_schedule
 
-from shared import agents, checks, costs, db, measuring, new_runs, runs, schedules
+from shared import agents, checks, costs, db, leases, measuring, new_runs, runs, schedules
 from shared.attempts import Outcome, failure
 from shared.budgets.models import Budget
 from shared.costs import GroupBy
@@ -201,6 +201,21 @@ def test_a_check_that_did_not_come_to_its_end_has_failed():
     assert agent.check_status is CheckStatus.FAILED
     assert agent.check_findings == [
         {"name": "check", "status": "FAILED", "message": "It was stopped after its 60 seconds."}
+    ]
+
+
+def test_a_check_whose_worker_died_says_that_it_was_not_made():
+    make_agent()
+    record(check(), ended(WELL))
+    going_on, working = claimed(check()), make_run(leased_by="worker-1")
+
+    reaped = leases.reap(leases.held(), now=NOON + 2 * MINUTE)
+
+    assert dict(reaped) == {going_on.id: FAILED, working.id: QUEUED}
+    agent = Agent.get_by_id("echo")
+    assert (agent.check_status, agent.checked_at) == (CheckStatus.WARNING, NOON + 2 * MINUTE)
+    assert [each["message"] for each in agent.check_findings] == [
+        "It was not made: The lease of worker-1 on attempt 1 ran out. Check again."
     ]
 
 
