@@ -272,6 +272,8 @@ def test_without_the_extra_that_is_what_is_found(check, monkeypatch):
         raise ModuleNotFoundError("There is none.", name="pydantic_ai")
 
     monkeypatch.setattr(llm, "import_module", lacks)
+    # What it gave once it would give again.
+    monkeypatch.setattr(llm, "_module", llm._module.__wrapped__)
 
     found = check()
 
