@@ -14,7 +14,7 @@ from shared import costs, db
 from shared.costs import GroupBy, Sums
 from shared.fields import written
 from shared.pages import Paging, Row
-from shared.periods import Period
+from shared.time_range import TimeRange
 
 blp = Blueprint("costs", says="What runs have used up: tokens, and money.")
 
@@ -33,12 +33,14 @@ class Costs(MethodView):
         """
         wanted = dict(filters)
         group_by, timezone = wanted.pop("group_by"), wanted.pop("timezone")
-        period = Period.of(wanted.pop("since"), wanted.pop("until"), timezone, now=work.now())
-        total, page = costs.page(group_by, period, wanted, paging)
+        time_range = TimeRange.of(
+            wanted.pop("since"), wanted.pop("until"), timezone, now=work.now()
+        )
+        total, page = costs.page(group_by, time_range, wanted, paging)
         return answer(
             {
-                "from": written(period.since),
-                "to": written(period.until),
+                "from": written(time_range.since),
+                "to": written(time_range.until),
                 "groupBy": group_by.value,
                 "timezone": timezone,
                 "total": _shown(total),

@@ -12,7 +12,7 @@ from api.rendering import Renderer, encode
 from api.schemas.runs import EventSchema, RunSchema
 from api.services import services
 from shared import db, history
-from shared.history import RunState
+from shared.history import RunProgress
 from shared.log import Trouble
 from shared.pages import Row
 
@@ -40,7 +40,9 @@ def response(run_id: UUID) -> Response:
     return services().live_runs.response(run_id, state, texts)
 
 
-def _texts(run_id: UUID, after: int, trouble: Trouble, watcher: Watcher[RunState]) -> Iterator[str]:
+def _texts(
+    run_id: UUID, after: int, trouble: Trouble, watcher: Watcher[RunProgress]
+) -> Iterator[str]:
     """What there is to tell *watcher*, who has heard of all up to the event *after*."""
     state, told = watcher.latest, None
     while state is not None:
@@ -65,7 +67,7 @@ def _texts(run_id: UUID, after: int, trouble: Trouble, watcher: Watcher[RunState
         state = watcher.latest if rows else (yield from watcher.hear(state))
 
 
-def _read(run_id: UUID, after: int, state: RunState) -> tuple[list[Row], Row | None]:
+def _read(run_id: UUID, after: int, state: RunProgress) -> tuple[list[Row], Row | None]:
     """The next events, some at a time; once there are no more of a run that has ended, the run."""
     with db.connection():
         rows = history.events_after(run_id, after) if after < state.last_seq else []

@@ -13,7 +13,7 @@ from api.live import Watch
 from api.long_requests import LongRequests
 from shared import clock, db, failpoints
 from shared.dispatch import Dispatcher
-from shared.history import RunState
+from shared.history import RunProgress
 from shared.log import Trouble
 from shared.reference import ReferenceClock
 from shared.settings import Settings
@@ -37,7 +37,7 @@ class Services:
     dispatcher: Dispatcher
     long_requests: LongRequests
     live_batches: Watch[dict[str, Any]]
-    live_runs: Watch[RunState]
+    live_runs: Watch[RunProgress]
     clock: ReferenceClock = field(default_factory=lambda: ReferenceClock(lambda: clock.now()))
     bookkeeper: Bookkeeper = field(default_factory=Bookkeeper)
     # Over when a request could be served again.

@@ -8,10 +8,11 @@ from typing import Any
 from shared import checks, db, kinds, listing
 from shared.audit import Changes
 from shared.batches.models import Batch
+from shared.budgets.models import Budget
 from shared.errors import Conflict, Invalid, NotFound, VersionMismatch
 from shared.findings import count
 from shared.listing import Listing
-from shared.models import Agent, Budget, Schedule
+from shared.models import Agent, Schedule
 from shared.pages import Page, Paging, Row
 from shared.wire import camel
 

@@ -13,13 +13,13 @@ from shared.ids import uuid7
 from shared.listing import Listing
 from shared.models import AuditEvent
 from shared.pages import Page, Paging
+from shared.placeholders import PLACEHOLDER
 from shared.wire import camel
 
 # What a record shows of a long text.
 SHOWN = 200
 _HIDDEN = "[hidden]"
 _SECRET_NAME = re.compile(r"secret|token|passw|auth|credential|cookie|api.?key", re.IGNORECASE)
-_PLACEHOLDER = re.compile(r"\$\{secret:[^}]*\}")
 
 # A changed field → what it was and what it is.
 Changes = Mapping[str, tuple[Any, Any]]
@@ -105,6 +105,6 @@ def _shown(value: Any, name: str = "") -> Any:
         case Decimal():
             return float(value)
     shown = str(value)
-    if _SECRET_NAME.search(name) and not _PLACEHOLDER.search(shown):
+    if _SECRET_NAME.search(name) and not PLACEHOLDER.search(shown):
         return _HIDDEN
     return shown if len(shown) <= SHOWN else f"{shown[:SHOWN]}… ({len(shown):,} characters)"

@@ -16,12 +16,12 @@ from shared.attempts import Outcome
 from shared.db import stamp
 from shared.findings import FAIL, OK, WARN, Finding
 from shared.listing import Spelled
-from shared.states import COMPLETED, FAILED, CheckStatus
+from shared.states import COMPLETED, FAILED, CheckStatus, ErrorCode
 
 #: The kind of every check. No entry point can be called so.
 KIND = "=check"
-#: How long one may take, and how urgent it is.
-SECONDS, PRIORITY = 60, 9
+#: How long one may take, programs that begin slowly included, and how urgent it is.
+SECONDS, PRIORITY = 90, 9
 #: The configuration of a check of the agent *a*: what kind of agent that is, and which.
 SUBJECT = Spelled(
     "json_object('kind', a.kind, 'config', json(a.config))",
@@ -79,7 +79,7 @@ def record(run_id: UUID, outcome: Outcome, *, now: datetime) -> None:
     if outcome.status is COMPLETED:
         findings = json.loads(outcome.content or "[]")
     elif outcome.status is FAILED and outcome.error is not None:
-        findings = written([Finding("check", FAIL, outcome.error["message"])])
+        findings = written([_unfinished(outcome.error)])
     else:
         return
     db.execute(
@@ -91,6 +91,14 @@ def record(run_id: UUID, outcome: Outcome, *, now: datetime) -> None:
             "now": stamp(now),
         },
     )
+
+
+def _unfinished(error: Mapping[str, str]) -> Finding:
+    """The finding of a check that has not come to its end for that *error*."""
+    if error["code"] == ErrorCode.WORKER_LOST:
+        # That says nothing of the agent.
+        return Finding("check", WARN, f"It was not made: {error['message']}", "Check again.")
+    return Finding("check", FAIL, error["message"])
 
 
 def _worst(findings: Sequence[Mapping[str, Any]]) -> CheckStatus:

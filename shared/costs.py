@@ -14,7 +14,7 @@ from uuid import UUID
 from shared import db
 from shared.db import stamp
 from shared.pages import Page, Paging
-from shared.periods import Period
+from shared.time_range import TimeRange
 
 
 class GroupBy(StrEnum):
@@ -73,16 +73,16 @@ _DAYS = """
 
 
 def page(
-    group_by: GroupBy, period: Period, filters: Mapping[str, Any], paging: Paging
+    group_by: GroupBy, time_range: TimeRange, filters: Mapping[str, Any], paging: Paging
 ) -> tuple[Sums, Page]:
-    """What the runs that ended in *period* have used up: all together, and a page of the groups.
+    """What the runs that ended in that time have used up: all together, and a page of the groups.
 
     Each row of it is the key of a group, its name if it has one, and its sums: the most costly
     first, but days in order. A day without a run has none.
     """
     values = {name: each.hex if isinstance(each, UUID) else each for name, each in filters.items()}
     if group_by is GroupBy.DAY:
-        return _by_day(period, values, paging)
+        return _by_day(time_range, values, paging)
     sums = _sums()
     sql = _GROUPS.format(
         key=_KEYS[group_by],
@@ -92,14 +92,14 @@ def page(
         name=_NAME_OF_SCHEDULE if group_by is GroupBy.SCHEDULE else "NULL",
         names=", ".join(sums),
     )
-    within = {"since": stamp(period.since), "until": stamp(period.until)}
+    within = {"since": stamp(time_range.since), "until": stamp(time_range.until)}
     shown = {"skipped": paging.offset, "size": paging.size}
     (_, count, _, _, *total), *groups = db.execute(sql, {**values, **within, **shown}).fetchall()
     rows = [(key, name, _read(sums)) for _, _, key, name, *sums in groups]
     return _read(total), Page(rows, paging.number, paging.size, count)
 
 
-def _by_day(period: Period, values: Mapping[str, Any], paging: Paging) -> tuple[Sums, Page]:
+def _by_day(time_range: TimeRange, values: Mapping[str, Any], paging: Paging) -> tuple[Sums, Page]:
     sql = _DAYS.format(
         array="json_array" if db.is_sqlite() else "json_build_array",
         sums=", ".join(_sums().values()),
@@ -108,7 +108,7 @@ def _by_day(period: Period, values: Mapping[str, Any], paging: Paging) -> tuple[
     )
     asked = [
         {"day": each.date.isoformat(), "since": stamp(each.since), "until": stamp(each.until)}
-        for each in period.days()
+        for each in time_range.days()
     ]
     rows = db.execute(sql, {**values, "days": json.dumps(asked)}).fetchall()
     found = [(day, None, _read(db.json_value(sums))) for day, sums in rows]

@@ -70,7 +70,7 @@ EVENTS = Listing(
 )
 
 
-class RunState(NamedTuple):
+class RunProgress(NamedTuple):
     """How far a run has come: its status, its latest attempt, and the latest of its events."""
 
     status: RunStatus
@@ -108,7 +108,7 @@ def events_after(run_id: UUID, seq: int) -> list[Row]:
     return EVENTS.page({"run_id": run_id, "after": seq}, Paging(size=_EVENTS_AT_ONCE), total=0).rows
 
 
-def state(run_id: UUID) -> RunState:
+def state(run_id: UUID) -> RunProgress:
     """How far the run has come. Raises `NotFound`."""
     found = states([run_id]).get(run_id)
     if found is None:
@@ -116,7 +116,7 @@ def state(run_id: UUID) -> RunState:
     return found
 
 
-def states(run_ids: Collection[UUID]) -> dict[UUID, RunState]:
+def states(run_ids: Collection[UUID]) -> dict[UUID, RunProgress]:
     """How far those runs have come, as far as there are any."""
     rows = db.execute(
         f"""
@@ -126,7 +126,7 @@ def states(run_ids: Collection[UUID]) -> dict[UUID, RunState]:
         """,
         {"run_ids": db.hexes(run_ids)},
     ).fetchall()
-    return {db.uuid(id): RunState(RunStatus(status), *more) for id, status, *more in rows}
+    return {db.uuid(id): RunProgress(RunStatus(status), *more) for id, status, *more in rows}
 
 
 def made_with(key: str) -> UUID | None:

@@ -1,7 +1,6 @@
 """The kinds of agents that are installed, found through entry points."""
 
 import json
-import re
 from collections.abc import Mapping
 from functools import cache
 from importlib.metadata import entry_points
@@ -10,11 +9,9 @@ from typing import Any, Protocol
 from marshmallow import Schema, ValidationError
 
 from shared.errors import Invalid
+from shared.placeholders import BEGIN, PLACEHOLDER
 
 GROUP = "agent_manager.agents"
-# With this a configuration begins to name a secret of the worker's.
-PLACEHOLDER = "${secret:"
-_NAMED = re.compile(r"\$\{secret:([A-Za-z0-9_-]{1,128})\}", re.ASCII)
 
 
 class Kind(Protocol):
@@ -52,7 +49,7 @@ def takes_admin(kind: str, config: Mapping[str, Any]) -> bool:
     A kind that is no longer installed may have been anything.
     """
     known = installed().get(kind)
-    if known is None or known.admin_only or PLACEHOLDER in json.dumps(config):
+    if known is None or known.admin_only or BEGIN in json.dumps(config):
         return True
     asks = getattr(known, "takes_admin", None)
     return asks is not None and bool(asks(config))
@@ -80,7 +77,7 @@ def secrets(kind: str, config: Mapping[str, Any]) -> set[str]:
 
     *config* is as its schema loaded it, which may have made more of it than JSON knows.
     """
-    names = set(_NAMED.findall(json.dumps(config, default=str)))
+    names = set(PLACEHOLDER.findall(json.dumps(config, default=str)))
     others = getattr(installed().get(kind), "secrets", None)
     return names if others is None else names | set(others(config))
 

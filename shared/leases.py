@@ -4,11 +4,11 @@ from collections.abc import Collection
 from datetime import datetime
 from uuid import UUID
 
-from shared import conversations, db, runs
+from shared import checks, conversations, db, runs
 from shared.attempts import NOTHING, Held, Lease, Leased, Outcome, failure
 from shared.db import stamp
 from shared.models import Run, RunEvent
-from shared.states import CANCELLED, FAILED, QUEUED, ErrorCode, RunStatus
+from shared.states import CANCELLED, FAILED, QUEUED, ErrorCode, RunStatus, Trigger
 
 
 def renew(worker: str, run_ids: Collection[UUID], *, until: datetime) -> set[Lease]:
@@ -54,6 +54,7 @@ def reap(lapsed: Collection[Leased], *, now: datetime) -> list[tuple[UUID, RunSt
     lost: list[tuple[UUID, RunStatus]] = []
     until = {each.lease: each.until for each in lapsed}
     ends: dict[Lease, Outcome] = {}
+    checking: set[Lease] = set()
     with db.transaction():
         query = Run.select().where(Run.id.in_([held.run_id for held in until]), runs.IS_RUNNING)
         if not db.is_sqlite():
@@ -71,11 +72,17 @@ def reap(lapsed: Collection[Leased], *, now: datetime) -> list[tuple[UUID, RunSt
                 ends[held] = Outcome(status=CANCELLED, usage=used)
             elif run.attempt - run.uncounted >= run.max_attempts:
                 ends[held] = Outcome(status=FAILED, error=error, usage=used)
+                if run.trigger is Trigger.CHECK:
+                    checking.add(held)
             elif runs.retry_later(held, error, at=now, now=now, usage=used):
                 lost.append((run.id, QUEUED))
         # All at once, so that whoever ends runs locks their budgets in one order.
         ended = runs.finish(ends, now=now) if ends else ()
         lost += [(held.run_id, ends[held].status) for held in ended]
+    # By themselves, as where workers end them (`worker.recorder`).
+    for held in checking.intersection(ended):
+        with db.transaction():
+            checks.record(held.run_id, ends[held], now=now)
     return lost
 
 

@@ -1,12 +1,13 @@
 """Sessions, as people look at them: listed, read and deleted."""
 
 import json
+import zlib
 from collections.abc import Mapping
 from typing import Any
 from uuid import UUID
 
 from shared import conversations, listing
-from shared.errors import NotFound
+from shared.errors import Conflict, NotFound
 from shared.listing import Listing
 from shared.models import Session
 from shared.pages import Page, Paging, Row
@@ -40,11 +41,18 @@ def get(session_id: UUID) -> Row:
 
 
 def messages(session_id: UUID) -> list[Any]:
-    """What was said in it, as its kind keeps that: a list, or else one text. Raises `NotFound`."""
+    """What was said in it, as its kind keeps that: a list, or else one text.
+
+    Raises `NotFound`, or `Conflict` if it cannot be read.
+    """
     session: Session | None = Session.get_or_none(Session.id == session_id)
     if session is None:
         raise NotFound("session", session_id)
-    history = conversations.unpacked(session.history)
+    try:
+        history = conversations.unpacked(session.history)
+    except (zlib.error, ValueError):
+        says = f"What session {session_id} remembers cannot be read; delete it, to begin anew."
+        raise Conflict(says) from None
     try:
         said = json.loads(history)
     except (ValueError, RecursionError):

@@ -1,7 +1,7 @@
 """Time zones: their names, and when and how far their clocks are changed."""
 
 from bisect import bisect_left
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta, tzinfo
 from difflib import get_close_matches
 from functools import cache
 from threading import Lock
@@ -36,6 +36,11 @@ def load_zone(name: str) -> ZoneInfo:
     if name not in names():
         raise Invalid({"timezone": [_unknown(name)]})
     return ZoneInfo(name)
+
+
+def midnight(day: date, zone: tzinfo) -> datetime:
+    """The first instant of *day* in *zone*: where midnight is left out, that of the change."""
+    return datetime.combine(day, time(), zone).astimezone(UTC)
 
 
 def offset(zone: ZoneInfo, at: datetime) -> timedelta:

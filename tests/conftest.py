@@ -9,10 +9,10 @@ import psycopg
 import pytest
 from servers import Postgres, Valkey
 from system import System
+from tables import TABLES
 
 from shared import db
 from shared.migrations import migrate
-from shared.models import TABLES
 from shared.settings import Settings
 
 

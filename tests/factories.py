@@ -9,7 +9,8 @@ from shared import due, new_runs
 from shared.attempts import Lease
 from shared.batches.models import Batch, BatchItem, BatchProgress
 from shared.budgets import moves
-from shared.models import Agent, Budget, Run, Schedule, Worker
+from shared.budgets.models import Budget
+from shared.models import Agent, Run, Schedule, Worker
 from shared.states import (
     QUEUED,
     RUNNING,

@@ -10,11 +10,15 @@ import signal
 import sys
 import time
 from pathlib import Path
+from typing import Annotated
 
 from mcp.server.mcpserver import Context, MCPServer
 from mcp.server.mcpserver.exceptions import ToolError
+from pydantic import Field
 
 server = MCPServer("tester")
+# It is indiscreet.
+KEY = os.environ.get("KEY", "no key")
 
 
 @server.tool()
@@ -39,6 +43,17 @@ def environment() -> str:
 def headers(ctx: Context) -> str:
     """Show the headers that it was asked with."""
     return json.dumps(dict(ctx.headers))
+
+
+@server.tool(description=f"Say what {KEY} is good for.")
+def gossip(about: Annotated[str, Field(description=f"{KEY}, or another.")]) -> str:
+    return about
+
+
+@server.tool(name=f"tell_of_{KEY}".replace(" ", "_"))
+def tell() -> str:
+    """Say it by its name."""
+    return KEY
 
 
 @server.tool()

@@ -4,7 +4,10 @@ import asyncio
 import threading
 from typing import Self
 
-_ANSWER = b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 4\r\n\r\ndone"
+_ANSWER = (
+    b"HTTP/1.1 200 OK\r\nConnection: close\r\n"
+    b"Content-Type: text/plain\r\nContent-Length: 4\r\n\r\ndone"
+)
 # So many may ask at the same instant.
 _BACKLOG = 4096
 
@@ -13,8 +16,8 @@ class SlowService:
     """An HTTP server on one thread. Use it as a context."""
 
     def __init__(self) -> None:
-        #: How many requests wait for their answer.
-        self.waiting = 0
+        #: How many requests wait for their answer, and how many did at most.
+        self.waiting = self.most = 0
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="slow service")
         self._may_answer = asyncio.Event()
@@ -46,6 +49,7 @@ class SlowService:
     async def _attend(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readuntil(b"\r\n\r\n")
         self.waiting += 1
+        self.most = max(self.most, self.waiting)
         try:
             await self._may_answer.wait()
             writer.write(_ANSWER)

@@ -2,15 +2,18 @@
 
 import logging
 import threading
+import zlib
 from collections.abc import Collection, Iterable
 from uuid import UUID
 
 from shared import clock, conversations, db, failpoints, runs, tally
-from shared.attempts import Usage
+from shared.attempts import Claimed, Outcome, Usage, failure
 from shared.batches import moves
 from shared.batches.estimates import compute_usd
+from shared.conversations import Memory
 from shared.messages import RUNS_QUEUE
 from shared.settings import Settings
+from shared.states import FAILED, ErrorCode
 from shared.tally import Count
 from worker.agents.stop import StopReason
 from worker.attempt import Attempt, Verdict, stopped
@@ -19,6 +22,9 @@ from worker.recorder import Recorder
 from worker.reports import Reports
 
 logger = logging.getLogger(__name__)
+
+# What is raised for a state or a history that is none, or not whole.
+_UNREADABLE = (zlib.error, ValueError)
 
 
 class Runner:
@@ -88,8 +94,7 @@ class Runner:
                     return []
                 lease = self._settings.run_lease
                 claimed = runs.claim(run_ids, self._worker, lease=lease, now=now, queue=self._queue)
-                conversing = [run for run in claimed if conversations.recalls(run)]
-                memories = conversations.recall(conversing) if conversing else {}
+                memories = _recalled([run for run in claimed if conversations.recalls(run)])
         except db.UNREACHABLE as error:
             # What was claimed all the same, nobody renews the lease of.
             tally.add(Count.DATABASE_RETRIES)
@@ -104,11 +109,14 @@ class Runner:
             if run.id in self._taken:
                 # Nobody had begun with it when it was lost, and came back.
                 self._give_up(self._taken.pop(run.id))
-            self._taken[run.id] = self._heartbeat.keep(
-                run, since=since, leave=self._leave, memory=memories.get(run.id)
-            )
+            memory = memories.get(run.id)
+            work = self._heartbeat.keep(run, since=since, leave=self._leave, memory=memory)
+            if memory is None and conversations.recalls(run):
+                self._ended(work, _unreadable(run))
+            else:
+                self._taken[run.id] = work
         self._join({run.batch_id for run in claimed if run.batch_id is not None} - self._joined)
-        return [run.id for run in claimed]
+        return [run.id for run in claimed if run.id in self._taken]
 
     def _join(self, batch_ids: set[UUID]) -> None:
         """Put on record that this worker runs items of those batches; if not now, next time."""
@@ -184,3 +192,27 @@ class Runner:
         with self._freed:
             self._held -= let_go
             self._freed.notify()
+
+
+def _recalled(claimed: Collection[Claimed]) -> dict[UUID, Memory]:
+    """What each of those runs can know, without those of which that cannot be read."""
+    if not claimed:
+        return {}
+    try:
+        return conversations.recall(claimed)
+    except _UNREADABLE as error:
+        # It may be about one of them alone.
+        if len(claimed) > 1:
+            return {id: memory for run in claimed for id, memory in _recalled([run]).items()}
+        for run in claimed:
+            logger.error("run %s: what was kept for it cannot be read: %s", run.id, error)
+        return {}
+
+
+def _unreadable(run: Claimed) -> Outcome:
+    """What comes of a run that cannot go on from what was kept for it."""
+    says = (
+        "What was kept for this run cannot be read. Retry it; should that fail too, delete its"
+        f" session {run.session_id}, in which nothing can be remembered any more."
+    )
+    return Outcome(status=FAILED, error=failure(ErrorCode.REJECTED, says))

@@ -6,7 +6,7 @@ from api.schemas.pages import ListQuerySchema, page_of, page_size
 from shared.costs import GroupBy
 from shared.fields import CamelSchema, choice, described, instant, text, uuid
 from shared.pages import LARGEST_SIZE
-from shared.periods import LONGEST
+from shared.time_range import LONGEST
 
 
 class SumsSchema(CamelSchema):

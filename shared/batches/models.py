@@ -222,6 +222,3 @@ class BatchWorker(Record):
 
     class Meta:
         primary_key = CompositeKey("batch", "worker_id")
-
-
-BATCH_TABLES = (ComputeProfile, Batch, BatchProgress, BatchItem, BatchWorker)

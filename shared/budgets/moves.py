@@ -10,9 +10,10 @@ from peewee import IntegrityError
 
 from shared import agents, db
 from shared.audit import Changes
+from shared.budgets.models import Budget, BudgetPeriod
 from shared.errors import Conflict, Invalid, NotFound, VersionMismatch
 from shared.ids import uuid7
-from shared.models import Budget, BudgetPeriod, Schedule
+from shared.models import Schedule
 from shared.states import BudgetScope, WhenSpent
 from shared.wire import camel
 from shared.zones import load_zone

@@ -1,12 +1,12 @@
 """Days and months as the people of a time zone count them: no clock, no database."""
 
 import logging
-from datetime import UTC, date, datetime, time, timedelta, tzinfo
+from datetime import UTC, date, datetime, timedelta, tzinfo
 from typing import NamedTuple
 
 from shared.errors import Invalid
 from shared.states import Period
-from shared.zones import load_zone
+from shared.zones import load_zone, midnight
 
 logger = logging.getLogger(__name__)
 
@@ -27,9 +27,9 @@ def current(period: Period, timezone: str, now: datetime) -> Span:
     zone = _zone(timezone)
     first = _first_date(period, now.astimezone(zone).date())
     following = _next(period, first)
-    if _start(following, zone) <= now:
+    if midnight(following, zone) <= now:
         first, following = following, _next(period, following)
-    return Span(_start(first, zone), _start(following, zone))
+    return Span(midnight(first, zone), midnight(following, zone))
 
 
 def _zone(timezone: str) -> tzinfo:
@@ -48,8 +48,3 @@ def _first_date(period: Period, day: date) -> date:
 def _next(period: Period, first: date) -> date:
     # Every month has ended 31 days after its first.
     return _first_date(period, first + timedelta(days=1 if period is Period.DAY else 31))
-
-
-def _start(day: date, zone: tzinfo) -> datetime:
-    # Of a midnight that comes twice the first, and for one that is left out the instant after it.
-    return datetime.combine(day, time(), zone).astimezone(UTC)

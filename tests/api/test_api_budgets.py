@@ -4,7 +4,8 @@ import pytest
 from factories import NOON, make_agent, make_run, make_schedule
 from openapi_spec_validator import validate
 
-from shared.models import AuditEvent, BudgetPeriod, Run
+from shared.budgets.models import BudgetPeriod
+from shared.models import AuditEvent, Run
 from shared.states import COMPLETED
 
 DAILY = {"scope": "INSTANCE", "period": "DAY", "limitUsd": 1}

@@ -1,6 +1,7 @@
 """/sessions: what is remembered is listed, read and deleted."""
 
 import json
+import zlib
 from uuid import uuid4
 
 import pytest
@@ -91,6 +92,17 @@ def test_what_a_kind_keeps_in_its_own_way_is_read_as_text(viewer, echo, history,
     session = make_session(history=history)
 
     assert viewer.get(f"/sessions/{session.id}/messages").json == {"messages": messages}
+
+
+@pytest.mark.parametrize("kept", [b"no zlib", zlib.compress(b"\xff")], ids=["packed", "text"])
+def test_what_cannot_be_read_says_so_and_can_be_deleted(operator, echo, kept):
+    session = make_session()
+    Session.update(history=kept).execute()
+
+    response = operator.get(f"/sessions/{session.id}/messages")
+
+    assert (response.status_code, "cannot be read" in response.json["detail"]) == (409, True)
+    assert operator.delete(f"/sessions/{session.id}").status_code == 204
 
 
 def test_a_session_is_forgotten(operator, admin, echo):

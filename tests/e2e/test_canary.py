@@ -12,11 +12,11 @@ import pytest
 import redis
 from fake_models import FakeModels, Refusal, Said, last
 from servers import Mcp
+from tables import TABLES
 from waiting import wait_until
 from watching import connect_to, next_event
 
 from shared import db
-from shared.models import TABLES
 
 # Where it is quoted it looks different, but never between its hyphens.
 CANARY = 'c4nary-"of\\the-m1ne'

@@ -16,8 +16,9 @@ from waiting import wait_until
 from shared import db, leases, new_runs, runs, schedules
 from shared.attempts import Lease, Outcome, Usage
 from shared.budgets import moves
+from shared.budgets.models import BudgetPeriod
 from shared.errors import NotFound
-from shared.models import BudgetPeriod, Run
+from shared.models import Run
 from shared.new_runs import BudgetExceeded
 from shared.states import COMPLETED, QUEUED, SKIPPED, Period
 

@@ -25,11 +25,12 @@ from shared import agents, db, leases, new_runs, runs, schedules
 from shared.attempts import Outcome, Usage, failure
 from shared.batches import item_runs
 from shared.budgets import moves
+from shared.budgets.models import Budget, BudgetPeriod
 from shared.db import stamp
 from shared.dispatch import Outgoing
 from shared.errors import Conflict, NotFound
 from shared.idempotency import IdempotencyKey
-from shared.models import Budget, BudgetPeriod, Run, Schedule
+from shared.models import Run, Schedule
 from shared.new_runs import BudgetExceeded
 from shared.states import (
     CANCELLED,

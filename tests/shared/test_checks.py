@@ -7,15 +7,15 @@ from decimal import Decimal
 import pytest
 from factories import MINUTE, NOON, make_agent, make_budget, make_run, make_schedule
 
-from shared import agents, checks, costs, db, measuring, new_runs, runs, schedules
+from shared import agents, checks, costs, db, leases, measuring, new_runs, runs, schedules
 from shared.attempts import Outcome, failure
+from shared.budgets.models import Budget
 from shared.costs import GroupBy
 from shared.errors import Conflict, NotFound
 from shared.findings import FAIL, OK, WARN, Finding
 from shared.idempotency import IdempotencyKey
-from shared.models import Agent, Budget, Run
+from shared.models import Agent, Run
 from shared.pages import Paging
-from shared.periods import Period
 from shared.states import (
     CANCELLED,
     COMPLETED,
@@ -26,6 +26,7 @@ from shared.states import (
     Trigger,
     WhenSpent,
 )
+from shared.time_range import TimeRange
 
 pytestmark = pytest.mark.usefixtures("database")
 
@@ -68,7 +69,7 @@ def test_a_check_is_a_short_and_urgent_run_of_what_the_agent_is():
     run = check()
 
     assert (run.trigger, run.status, run.agent_version) == (Trigger.CHECK, QUEUED, 7)
-    assert (run.timeout_seconds, run.max_attempts, run.priority) == (60, 1, 9)
+    assert (run.timeout_seconds, run.max_attempts, run.priority) == (90, 1, 9)
     taken = claimed(run)
     assert (taken.trigger, taken.kind, taken.config) == (
         Trigger.CHECK,
@@ -151,8 +152,8 @@ def test_checks_are_in_no_costs_and_no_estimates(group_by):
     done = {"status": COMPLETED, "started_at": NOON, "finished_at": NOON + MINUTE}
     make_run(**done)
 
-    period = Period.of(NOON, NOON + timedelta(days=1), "UTC", now=NOON)
-    total, _ = costs.page(group_by, period, {}, Paging())
+    time_range = TimeRange.of(NOON, NOON + timedelta(days=1), "UTC", now=NOON)
+    total, _ = costs.page(group_by, time_range, {}, Paging())
 
     assert total.runs == 1
     assert len(measuring.latest("echo")) == 1
@@ -200,6 +201,21 @@ def test_a_check_that_did_not_come_to_its_end_has_failed():
     assert agent.check_status is CheckStatus.FAILED
     assert agent.check_findings == [
         {"name": "check", "status": "FAILED", "message": "It was stopped after its 60 seconds."}
+    ]
+
+
+def test_a_check_whose_worker_died_says_that_it_was_not_made():
+    make_agent()
+    record(check(), ended(WELL))
+    going_on, working = claimed(check()), make_run(leased_by="worker-1")
+
+    reaped = leases.reap(leases.held(), now=NOON + 2 * MINUTE)
+
+    assert dict(reaped) == {going_on.id: FAILED, working.id: QUEUED}
+    agent = Agent.get_by_id("echo")
+    assert (agent.check_status, agent.checked_at) == (CheckStatus.WARNING, NOON + 2 * MINUTE)
+    assert [each["message"] for each in agent.check_findings] == [
+        "It was not made: The lease of worker-1 on attempt 1 ran out. Check again."
     ]
 
 

@@ -12,8 +12,8 @@ from shared.costs import GroupBy, Sums
 from shared.ids import uuid7
 from shared.models import Run
 from shared.pages import Paging
-from shared.periods import Period
 from shared.states import CANCELLED, COMPLETED, FAILED, QUEUED, SKIPPED
+from shared.time_range import TimeRange
 
 pytestmark = pytest.mark.usefixtures("database")
 
@@ -28,8 +28,8 @@ def ended(cost=None, *, at=NOON, **values):
 
 def add_up(group_by=GroupBy.AGENT, *, since=NOON - 30 * DAY, until=NOON + DAY, zone="UTC", **asked):
     paging = asked.pop("paging", Paging(size=200))
-    period = Period.of(since, until, zone, now=NOON)
-    return costs.page(group_by, period, asked, paging)
+    time_range = TimeRange.of(since, until, zone, now=NOON)
+    return costs.page(group_by, time_range, asked, paging)
 
 
 def by(group_by, **asked):

@@ -16,14 +16,16 @@ from factories import LEASE, NOON, make_budget
 from playhouse.migrations import Runner
 from schemas import schema_of
 from servers import Postgres
+from tables import TABLES
 from waiting import wait_until
 
 from shared import db, migrations, runs
 from shared.attempts import Lease, Outcome, Usage
+from shared.budgets.models import BudgetPeriod
 from shared.db import stamp
 from shared.errors import SettingsError
 from shared.migrations import migrate, pending, require_current
-from shared.models import TABLES, BudgetPeriod, Run
+from shared.models import Run
 from shared.settings import environment
 from shared.states import CANCELLED, COMPLETED
 

@@ -3,6 +3,7 @@
 import json
 import logging
 import threading
+import zlib
 from datetime import timedelta
 from decimal import Decimal
 
@@ -357,6 +358,28 @@ def test_a_session_that_cannot_be_written_leaves_the_run_to_be_done_again(
 
     assert runs.get(run.id).status is RUNNING
     assert "could not be recorded" in caplog.text
+
+
+@pytest.mark.parametrize("kept", [b"no zlib", zlib.compress(b"\xff")], ids=["packed", "text"])
+def test_what_was_kept_and_cannot_be_read_fails_its_own_run_alone(runner, heartbeat, seen, kept):
+    going_on, remembering, sound = make_run(), make_run(), make_run()
+    RunState.create(run=going_on, attempt=0, state=kept)
+    of_a_session = {"agent_id": "echo", "size": 1, "turns": 1}
+    at = {"created_at": NOON, "updated_at": NOON}
+    Session.create(id=remembering.session_id, history=kept, **of_a_session, **at)
+
+    for taken in runner.take([going_on.id, remembering.id, sound.id]):
+        runner.execute(taken)
+    wait_until(lambda: not heartbeat.holding())
+
+    assert runs.get(sound.id).status is COMPLETED
+    for run in (going_on, remembering):
+        after = runs.get(run.id)
+        assert (after.status, after.error["code"]) == (FAILED, "REJECTED")
+        assert "cannot be read" in after.error["message"]
+        assert str(run.session_id) in after.error["message"]
+    assert [context.run_id for _, context in seen] == [sound.id]
+    assert runner.room(0) == SETTINGS.worker_threads
 
 
 def test_sessions_of_what_ends_together_are_locked_in_one_order(runner, heartbeat, monkeypatch):

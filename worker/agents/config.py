@@ -6,8 +6,9 @@ from typing import Any
 
 from marshmallow import RAISE, Schema, ValidationError, fields, validate
 
-from worker.agents import placeholders
+from shared.placeholders import BEGIN
 from worker.agents.output import UNSTORABLE
+from worker.agents.placeholders import well_formed
 
 ENVIRONMENT_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,127}", re.ASCII)
 # What we set ourselves, and what would load code into a program before it begins.
@@ -100,13 +101,13 @@ def storable(value: str) -> None:
 
 def without_secrets(value: str) -> None:
     """Refuse a placeholder where its secret would be shown around."""
-    if placeholders.BEGIN in value:
+    if BEGIN in value:
         raise ValidationError("A secret would show here: hand it over in `env` or `headers`.")
 
 
 def with_secrets(value: str) -> None:
     """Refuse a placeholder that no secret could ever fill."""
-    if not placeholders.well_formed(value):
+    if not well_formed(value):
         raise ValidationError(
             "Write a secret as ${secret:NAME}, with a name of letters, digits, _ and -."
         )

@@ -18,6 +18,7 @@ from worker.agents.looks import look
 from worker.agents.output import cap
 from worker.agents.placeholders import expand, redact, secret
 from worker.agents.protocol import AgentError, Context, Finding, Result, Stopped
+from worker.agents.statuses import phrase
 
 TRY_AGAIN = {HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_EARLY, HTTPStatus.TOO_MANY_REQUESTS}
 # So many times the limit of a content: JSON takes more bytes than the content in it.
@@ -130,7 +131,7 @@ class HttpAgent:
 def _judge(answer: Answer, origin: str, hidden: Collection[str]) -> None:
     """Raise `AgentError` for an answer that is not one, showing nothing of what is *hidden*."""
     status = answer.status
-    says = f"{origin} answered {status} {_phrase(answer)}"
+    says = f"{origin} answered {status} {phrase(status)}"
     encoding = answer.headers.get("Content-Encoding", "identity").lower()
     if 300 <= status < 400:
         location = _excerpt(answer.headers.get("Location", "nowhere"), hidden)
@@ -147,13 +148,6 @@ def _judge(answer: Answer, origin: str, hidden: Collection[str]) -> None:
 
 def _excerpt(text: str, hidden: Collection[str]) -> str:
     return " ".join(cap(redact(text, hidden)[:EXCERPT], EXCERPT).split())
-
-
-def _phrase(answer: Answer) -> str:
-    try:
-        return HTTPStatus(answer.status).phrase
-    except ValueError:
-        return "something unheard of"
 
 
 def _result(answer: Answer, context: Context) -> Result:

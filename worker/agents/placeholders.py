@@ -1,15 +1,13 @@
 """Secrets: put in where a configuration names them, taken out of whatever is recorded."""
 
 import json
-import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from shared.placeholders import BEGIN, PLACEHOLDER
 from shared.states import ErrorCode
 from worker.agents.protocol import AgentError
 
-BEGIN = "${secret:"
-PLACEHOLDER = re.compile(r"\$\{secret:([A-Za-z0-9_-]{1,128})\}", re.ASCII)
 # Anything shorter is a word that texts have for reasons of their own.
 SHORTEST = 6
 

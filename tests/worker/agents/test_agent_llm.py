@@ -10,12 +10,15 @@ import pytest
 from fake_models import Refusal, Said, last, text_of
 from marshmallow import ValidationError
 from pydantic_ai.usage import RunUsage
+from slow_service import SlowService
+from waiting import wait_until
 
 from shared import kinds
 from shared.attempts import NOTHING
 from shared.states import ErrorCode
-from worker.agents.llm import prices
+from worker.agents.llm import conversation, prices
 from worker.agents.llm.agent import LlmAgent
+from worker.agents.llm.tools import AT_ONCE
 from worker.agents.protocol import AgentError, Answer, Pause, Result, Stopped
 from worker.agents.stop import StopReason
 
@@ -283,12 +286,59 @@ def test_a_tool_that_fails_does_not_fail_the_run(ask, service, weather):
     assert "answered 503 Service Unavailable: Closed for today" in result.content
 
 
+def test_a_url_that_the_arguments_make_too_long_does_not_fail_the_run(ask, service, weather):
+    result = ask("tool", json.dumps({"city": "x" * 70_000}), tools=[weather(method="GET")])
+
+    assert "There is no such URL: URL too long" in result.content
+    assert service.asked == []
+
+
 def test_a_tool_that_does_not_answer_in_time_is_given_up(ask, weather, misbehaving):
     url = misbehaving(lambda connection: None)
 
     result = ask("tool", PARIS, tools=[weather(url=url, timeoutSeconds=1)])
 
     assert "did not answer within 1 seconds" in result.content
+
+
+def calling(*calls):
+    """A model that makes those calls all at once, and is done."""
+    return lambda models, body: (
+        Said(pieces=("Done",)) if last(body)["role"] == "tool" else Said(calls=calls)
+    )
+
+
+def answers(models):
+    """What the model was told that its tools have answered, by the end."""
+    return [text_of(each) for each in models.asked[-1]["messages"] if each["role"] == "tool"]
+
+
+def test_so_many_calls_of_a_run_are_made_at_a_time_and_no_more(ask, models, weather):
+    models.behaviours["many"] = calling(*(("weather", {"city": "Paris"}),) * 3 * AT_ONCE)
+    with ThreadPoolExecutor() as pool, SlowService() as service:
+        running = pool.submit(ask, "many", tools=[weather(url=service.url, method="GET")])
+        wait_until(lambda: service.waiting == AT_ONCE, "the first calls", timeout=60)
+        service.answer()
+        running.result(timeout=60)
+
+    assert answers(models) == ["done"] * 3 * AT_ONCE
+    assert service.most == AT_ONCE
+
+
+def test_who_waits_for_its_turn_does_not_run_out_of_time(
+    ask, models, service, weather, misbehaving, monkeypatch
+):
+    monkeypatch.setattr(conversation, "AT_ONCE", 1)
+    service.will_answer(200, "Sunny")
+    silent = weather(name="silent", url=misbehaving(lambda connection: None), timeoutSeconds=1)
+    paris = {"city": "Paris"}
+    models.behaviours["both"] = calling(("silent", paris), ("weather", paris))
+
+    ask("both", tools=[silent, weather(timeoutSeconds=1)])
+
+    silence, answer = answers(models)
+    assert "did not answer within 1 seconds" in silence
+    assert answer == "Sunny"
 
 
 def test_a_tool_is_not_called_with_what_its_parameters_do_not_allow(ask, service, weather):

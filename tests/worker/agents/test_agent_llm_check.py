@@ -7,10 +7,12 @@ from contextlib import closing
 import pytest
 from fake_models import FakeModels
 from mcp_shop import McpServer
+from servers import Mcp
 
+from shared import checks
 from shared.findings import FAIL, OK, WARN
 from worker.agents.llm import agent as llm
-from worker.agents.llm import known_models, preflight
+from worker.agents.llm import known_models, mcp, preflight
 from worker.agents.llm.agent import LlmAgent
 from worker.agents.protocol import Stopped
 from worker.agents.stop import Stop, StopReason
@@ -100,6 +102,20 @@ def test_what_the_list_of_models_says(check, models, listing, status, says):
 
 def test_a_provider_that_cannot_be_reached_is_found(check):
     assert check(baseUrl=nowhere())["model"].status is FAIL
+
+
+def test_a_provider_at_no_url_is_found(check):
+    model = check(baseUrl="http://256.1.1.1/v1")["model"]
+
+    assert (model.status, "256.1.1.1" in model.says) == (FAIL, True)
+
+
+def test_a_key_that_cannot_be_sent_is_found_and_not_shown(check):
+    secrets = {"secrets": {"MINE": "sk-\N{EURO SIGN}"}}
+
+    model = check(apiKey="${secret:MINE}", context=secrets)["model"]
+
+    assert (model.status, model.says) == (FAIL, "Its key is no plain ASCII text.")
 
 
 def test_a_provider_inside_is_found_where_that_is_not_allowed(check, models):
@@ -209,6 +225,29 @@ def test_an_mcp_server_that_does_not_answer_is_found(check, how):
     assert "The MCP server shop cannot be used" in found.says
 
 
+def test_a_program_may_take_as_long_to_begin_as_in_a_run(check, monkeypatch):
+    monkeypatch.setattr(preflight, "SECONDS", 0.01)
+
+    found = check(mcpServers=[{"name": "tester", "argv": list(Mcp.program)}])
+
+    assert found["mcpServers.tester"].status is OK
+
+
+def test_a_program_that_says_nothing_is_found_in_time(check, monkeypatch):
+    monkeypatch.setattr(mcp, "INIT_SECONDS", 0.1)
+    silent = [sys.executable, "-c", "import sys; sys.stdin.read()"]
+
+    found = check(mcpServers=[{"name": "silent", "argv": silent}])["mcpServers.silent"]
+
+    assert found.status is FAIL
+    assert "The MCP server silent cannot be used: " in found.says
+
+
+def test_a_check_as_a_whole_has_the_time_for_each_of_its_looks():
+    ending = 2
+    assert mcp.INIT_SECONDS + preflight.SECONDS + ending < checks.SECONDS
+
+
 def test_a_tool_leads_to_where_tools_may_go_and_is_not_asked(check, service):
     tool = {**TOOL, "url": f"{service.url}/{{city}}"}
 
@@ -233,6 +272,8 @@ def test_without_the_extra_that_is_what_is_found(check, monkeypatch):
         raise ModuleNotFoundError("There is none.", name="pydantic_ai")
 
     monkeypatch.setattr(llm, "import_module", lacks)
+    # What it gave once it would give again.
+    monkeypatch.setattr(llm, "_module", llm._module.__wrapped__)
 
     found = check()
 

@@ -1,5 +1,6 @@
 """The tools of MCP servers, as models of the kind `llm` use them: over HTTP, and as programs."""
 
+import asyncio
 import json
 import os
 import signal
@@ -14,7 +15,9 @@ from servers import Mcp
 from waiting import wait_until
 
 from shared.states import ErrorCode
+from worker.agents.llm import mcp
 from worker.agents.llm.agent import LlmAgent
+from worker.agents.placeholders import Redactor
 from worker.agents.protocol import AgentError, Answer, Pause, Stopped
 from worker.agents.stop import StopReason
 
@@ -138,6 +141,19 @@ def test_its_environment_carries_secrets_that_the_model_never_sees(use, as_progr
     assert answer["KEY"] == "***"
 
 
+def test_a_secret_in_what_a_server_offers_the_model_never_sees(ask, as_program, models):
+    server = {**as_program, "env": {"KEY": "${secret:MINE}"}}
+
+    ask("echo", mcpServers=[server], context={"secrets": {"MINE": "canary-of-the-mine"}})
+
+    assert "canary" not in json.dumps(models.asked[0])
+    tools = {each["function"]["name"]: each["function"] for each in models.asked[0]["tools"]}
+    gossip = tools["tester_gossip"]
+    assert gossip["description"] == "Say what *** is good for."
+    assert gossip["parameters"]["properties"]["about"]["description"] == "***, or another."
+    assert not [name for name in tools if name.startswith("tester_tell_of")]
+
+
 @pytest.mark.parametrize("tool", ["echo", "fail"])
 @pytest.mark.parametrize("text", [CANARY, json.dumps({"key": CANARY}), f"It is {CANARY}!"])
 def test_a_secret_that_a_tool_shows_the_model_never_sees(use, server, models, kept, tool, text):
@@ -164,6 +180,25 @@ def test_a_program_is_given_the_allowed_environment_and_no_more(
         "TEAM",
     }
     assert "of-the-worker" not in answer.values()
+
+
+def test_its_calls_take_turns_with_the_others_of_their_run():
+    turns, under_way, most = asyncio.Semaphore(3), 0, 0
+
+    async def call(name, arguments):
+        nonlocal under_way, most
+        under_way += 1
+        most = max(most, under_way)
+        await asyncio.sleep(0)
+        under_way -= 1
+        return name
+
+    async def many():
+        calls = mcp._Calls("tester", Redactor([]), turns)
+        return await asyncio.gather(*(calls(None, call, "add", {}) for _ in range(20)))
+
+    assert asyncio.run(many()) == ["add"] * 20
+    assert most == 3
 
 
 # Failures.

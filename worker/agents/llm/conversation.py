@@ -3,6 +3,7 @@
 This package is the only one that knows pydantic-ai, and is imported in workers alone.
 """
 
+import asyncio
 import json
 from collections.abc import AsyncIterable, Mapping
 from copy import copy
@@ -32,7 +33,7 @@ from shared.attempts import Usage
 from shared.states import ErrorCode
 from worker.agents.llm import failures, json_schemas, mcp, memory, models, network, person, prices
 from worker.agents.llm.telling import Teller
-from worker.agents.llm.tools import MOST_TOLD, Service
+from worker.agents.llm.tools import AT_ONCE, MOST_TOLD, Service
 from worker.agents.llm.tools_schema import ASK_PERSON
 from worker.agents.output import cap
 from worker.agents.placeholders import Redactor
@@ -106,7 +107,7 @@ class Conversation:
 
     def _agent(self) -> Agent[None, Any]:
         context, config = self._context, self._config
-        client = network.client(context)
+        client, turns = network.client(context), asyncio.Semaphore(AT_ONCE)
         agent = Agent[None, Any](
             models.build(config, context, client),
             output_type=self._output_type(),
@@ -114,10 +115,10 @@ class Conversation:
             model_settings=_settings(config),
             retries=_RETRIES,
             tools=[
-                *(Service(tool, context, client).as_tool() for tool in config["tools"]),
+                *(Service(tool, context, client, turns).as_tool() for tool in config["tools"]),
                 *([person.tool()] if config["askPerson"] else ()),
             ],
-            toolsets=[mcp.toolset(server, context) for server in config["mcpServers"]],
+            toolsets=[mcp.toolset(server, context, turns) for server in config["mcpServers"]],
         )
         if config["outputSchema"] is not None:
             agent.output_validator(self._as_asked)

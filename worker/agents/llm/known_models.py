@@ -12,6 +12,7 @@ from shared.findings import FAIL, OK, WARN, Finding, Status
 from worker.agents.llm import models, network
 from worker.agents.llm.schema import provider_of
 from worker.agents.protocol import Context
+from worker.agents.statuses import phrase
 
 _GOOGLE = "https://generativelanguage.googleapis.com"
 _NO_SUCH_ROUTE = {404, 405, 501}
@@ -52,7 +53,7 @@ def _name(config: Mapping[str, Any]) -> str:
 
 def _judged(answer: httpx2.Response, origin: str, config: Mapping[str, Any]) -> Finding:
     name, status = _name(config), answer.status_code
-    said = f"{origin} answered {status} {_phrase(status)}"
+    said = f"{origin} answered {status} {phrase(status)}"
     untold = f"Whether there is a model {name} cannot be told: "
     of_one = provider_of(config["model"]) in ("anthropic", "google")
     if answer.is_success:
@@ -97,10 +98,3 @@ def _listed(answer: httpx2.Response) -> list[str] | None:
 
 def _finding(status: Status, says: str, cure: str = "") -> Finding:
     return Finding("model", status, says, cure)
-
-
-def _phrase(status: int) -> str:
-    try:
-        return HTTPStatus(status).phrase
-    except ValueError:
-        return "something unheard of"

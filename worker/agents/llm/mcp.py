@@ -1,8 +1,11 @@
 """MCP servers as tools of a model: asked over HTTP, or started as programs."""
 
+import asyncio
 import json
 from collections.abc import Mapping
 from contextlib import suppress
+from dataclasses import replace
+from functools import partial
 from typing import Any, Self
 
 import httpx2
@@ -24,17 +27,23 @@ from worker.agents.output import cap
 from worker.agents.placeholders import Redactor, expand
 from worker.agents.protocol import AgentError, Context
 
-# A program may have to fetch itself at first.
-_INIT_SECONDS = 60.0
+#: How long a server may take to begin. A program may have to fetch itself at first.
+INIT_SECONDS = 60.0
 ALL = "*"
 
 
-def toolset(server: Mapping[str, Any], context: Context) -> AbstractToolset[None]:
-    """The tools of *server*, each named `server_tool`; of them those that are allowed."""
-    calls = _Calls(server["name"], Redactor(context.secrets.values()))
+def toolset(
+    server: Mapping[str, Any], context: Context, turns: asyncio.Semaphore
+) -> AbstractToolset[None]:
+    """The tools of *server*, each named `server_tool`; of them those that are allowed.
+
+    They take *turns* with the other tools of their run.
+    """
+    redactor = Redactor(context.secrets.values())
+    calls = _Calls(server["name"], redactor, turns)
     tools: AbstractToolset[None] = _of(
         server, context, tool_error_behavior="failed", process_tool_call=calls
-    )
+    ).prepared(partial(_offered, redactor))
     allowed, asks = server["tools"], set(server["approval"])
     if allowed is not None:
         tools = tools.filtered(lambda _, tool: tool.name in allowed)
@@ -58,10 +67,26 @@ def _of(server: Mapping[str, Any], context: Context, **options: Any) -> MCPTools
         _transport(server, context),
         id=server["name"],
         log_handler=_unheard,
-        init_timeout=_INIT_SECONDS,
+        init_timeout=INIT_SECONDS,
         read_timeout=None,
         **options,
     )
+
+
+def _offered(
+    redactor: Redactor, _: RunContext[None], tools: list[ToolDefinition]
+) -> list[ToolDefinition]:
+    """*tools* as a model gets to see them; one in whose very name a secret shows it does not."""
+    return [
+        replace(
+            tool,
+            description=redactor.tree(tool.description),
+            parameters_json_schema=redactor.tree(tool.parameters_json_schema),
+            return_schema=redactor.tree(tool.return_schema),
+        )
+        for tool in tools
+        if redactor.text(tool.name) == tool.name
+    ]
 
 
 def _is_among(tool: ToolDefinition, names: set[str]) -> bool:
@@ -71,16 +96,18 @@ def _is_among(tool: ToolDefinition, names: set[str]) -> bool:
 class _Calls:
     """Makes the calls of a server's tools; of what they answer, the model sees no secret."""
 
-    def __init__(self, server: str, redactor: Redactor) -> None:
+    def __init__(self, server: str, redactor: Redactor, turns: asyncio.Semaphore) -> None:
         self._server = server
         self._redactor = redactor
+        self._turns = turns
 
     async def __call__(
         self, run: RunContext[None], call: CallToolFunc, name: str, arguments: dict[str, Any]
     ) -> Any:
         """What the tool answers. Raises `AgentError` if its server is gone."""
         try:
-            return self._shown(await call(name, arguments))
+            async with self._turns:
+                return self._shown(await call(name, arguments))
         except ToolFailed as error:
             raise ToolFailed(self._shown(error.message)) from None
         except ModelRetry as error:

@@ -17,7 +17,7 @@ from pydantic_ai.providers.openai import OpenAIProvider
 
 from shared.settings import forget
 from shared.states import ErrorCode
-from worker.agents.llm.schema import PROVIDERS
+from worker.agents.llm.schema import PROVIDERS, provider_of
 from worker.agents.placeholders import expand
 from worker.agents.protocol import AgentError, Context
 
@@ -43,7 +43,7 @@ def key(config: Mapping[str, Any], context: Context) -> str:
     if config["baseUrl"] is not None:
         # Who says where a provider is does not get the key that is meant for the real one.
         return _NO_KEY
-    name = PROVIDERS[config["model"].partition(":")[0]]
+    name = PROVIDERS[provider_of(config["model"])]
     if name is None or name not in context.secrets:
         raise AgentError(
             f"This worker has no secret {name}: set AGENT_MANAGER_SECRET_{name}, or name another"

@@ -9,7 +9,7 @@ import httpx2
 
 from shared.findings import FAIL, OK, WARN, Finding, count
 from worker.agents.llm import known_models, mcp, network, prices
-from worker.agents.llm.tools import Service
+from worker.agents.llm.tools import filled_in
 from worker.agents.looks import SECONDS, too_long
 from worker.agents.protocol import AgentError, Context
 
@@ -19,27 +19,41 @@ async def looks(config: Mapping[str, Any], context: Context) -> list[Finding]:
     return [
         _price(config),
         *await asyncio.gather(
-            _bounded("model", known_models.look(config, context)),
+            _bounded("model", SECONDS, known_models.look(config, context)),
             *(
-                _bounded(f"mcpServers.{server['name']}", _server(server, context))
+                _bounded(
+                    f"mcpServers.{server['name']}", _patience(server), _server(server, context)
+                )
                 for server in config["mcpServers"]
             ),
-            *(_bounded(f"tools.{tool['name']}", _tool(tool, context)) for tool in config["tools"]),
+            *(
+                _bounded(f"tools.{tool['name']}", SECONDS, _tool(tool, context))
+                for tool in config["tools"]
+            ),
         ),
     ]
 
 
-async def _bounded(name: str, look: Awaitable[Finding]) -> Finding:
-    """What *look* finds, or why it finds nothing."""
+def _patience(server: Mapping[str, Any]) -> float:
+    """How long *server* may take: a program, to begin with, as long as in a run."""
+    return SECONDS if server["argv"] is None else mcp.INIT_SECONDS + SECONDS
+
+
+async def _bounded(name: str, seconds: float, look: Awaitable[Finding]) -> Finding:
+    """What *look* finds within so many *seconds*, or why it finds nothing."""
     try:
-        async with asyncio.timeout(SECONDS):
+        async with asyncio.timeout(seconds):
             return await look
     except TimeoutError:
-        return too_long(name)
+        return too_long(name, seconds)
     except AgentError as error:
         return Finding(name, FAIL, str(error))
     except httpx2.RequestError as error:
         return Finding(name, FAIL, f"It cannot be reached: {str(error) or type(error).__name__}")
+    except httpx2.InvalidURL as error:
+        return Finding(name, FAIL, f"It cannot be asked at that URL: {error}.", "Give another.")
+    except UnicodeError:
+        return Finding(name, FAIL, "Its key is no plain ASCII text.", "Look at that secret.")
 
 
 def _price(config: Mapping[str, Any]) -> Finding:
@@ -73,7 +87,7 @@ async def _server(server: Mapping[str, Any], context: Context) -> Finding:
 
 
 async def _tool(tool: Mapping[str, Any], context: Context) -> Finding:
-    Service(tool, context, network.client(context))  # Its headers, with their secrets.
+    filled_in(tool, context.secrets)
     url = urlsplit(tool["url"])
     host = url.hostname or ""
     await network.checked(host, url.port or 443, allow_private=context.allow_private_addresses)

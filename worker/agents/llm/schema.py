@@ -4,11 +4,11 @@ from typing import Any
 
 from marshmallow import ValidationError, fields, validate, validates_schema
 
+from shared.placeholders import PLACEHOLDER
 from worker.agents import config
 from worker.agents.http_schema import whole_url
 from worker.agents.llm import json_schemas
 from worker.agents.llm.tools_schema import ASK_PERSON, McpServerSchema, ToolSchema
-from worker.agents.placeholders import PLACEHOLDER
 
 #: Each with the secret that it takes its key from, where a configuration names none.
 PROVIDERS = {

@@ -4,7 +4,6 @@ import asyncio
 import json
 from collections.abc import Mapping
 from hashlib import sha256
-from http import HTTPStatus
 from typing import Any
 from urllib.parse import quote, urlsplit
 
@@ -19,22 +18,30 @@ from worker.agents.llm.tools_schema import ARGUMENT
 from worker.agents.output import cap
 from worker.agents.placeholders import Redactor, expand
 from worker.agents.protocol import AgentError, Context
+from worker.agents.statuses import phrase
 
 #: So much of an answer a model is told.
 MOST_TOLD = 64 * 1024
+#: So many calls of one run are made at a time, however many its model wants at once.
+AT_ONCE = 10
 _EXCERPT = 500
 
 
 class Service:
-    """A tool that asks a service."""
+    """A tool that asks a service, once it is its turn among the calls of its run."""
 
     def __init__(
-        self, tool: Mapping[str, Any], context: Context, client: httpx2.AsyncClient
+        self,
+        tool: Mapping[str, Any],
+        context: Context,
+        client: httpx2.AsyncClient,
+        turns: asyncio.Semaphore,
     ) -> None:
         self._tool = tool
         self._run_id = context.run_id
         self._client = client
-        self._headers = _filled_in(tool, context.secrets)
+        self._turns = turns
+        self._headers = filled_in(tool, context.secrets)
         self._redactor = Redactor(context.secrets.values())
 
     def as_tool(self) -> Tool[None]:
@@ -56,10 +63,14 @@ class Service:
             raise ModelRetry(wrong)
 
     async def _call(self, context: RunContext[None], **arguments: Any) -> str:
-        request = self._request(arguments, self._once(context, arguments))
+        try:
+            request = self._request(arguments, self._once(context, arguments))
+        except httpx2.InvalidURL as error:
+            # It may be the arguments that make it too long.
+            raise ToolFailed(f"There is no such URL: {error}.") from None
         origin = f"{request.url.scheme}://{request.url.netloc.decode()}"
         try:
-            async with asyncio.timeout(self._tool["timeoutSeconds"]):
+            async with self._turns, asyncio.timeout(self._tool["timeoutSeconds"]):
                 answer = await self._client.send(request)
         except (TimeoutError, httpx2.TimeoutException):
             seconds = self._tool["timeoutSeconds"]
@@ -70,7 +81,8 @@ class Service:
         text = self._redactor.text(answer.text)
         if not answer.is_success:
             excerpt = " ".join(text[:_EXCERPT].split())
-            raise ToolFailed(f"{origin} answered {answer.status_code} {_phrase(answer)}: {excerpt}")
+            status = answer.status_code
+            raise ToolFailed(f"{origin} answered {status} {phrase(status)}: {excerpt}")
         return cap(text, MOST_TOLD)
 
     def _once(self, context: RunContext[None], arguments: dict[str, Any]) -> str:
@@ -109,7 +121,8 @@ def _quoted(value: Any) -> str:
     return text.replace(".", "%2E") if text in (".", "..") else quote(text, safe="")
 
 
-def _filled_in(tool: Mapping[str, Any], secrets: Mapping[str, str]) -> dict[str, str]:
+def filled_in(tool: Mapping[str, Any], secrets: Mapping[str, str]) -> dict[str, str]:
+    """The headers of *tool* with their secrets. Raises `AgentError` if they cannot be sent."""
     headers = {name.lower(): expand(value, secrets) for name, value in tool["headers"].items()}
     for name, value in headers.items():
         if not HEADER_VALUE.fullmatch(value):
@@ -119,10 +132,3 @@ def _filled_in(tool: Mapping[str, Any], secrets: Mapping[str, str]) -> dict[str,
                 code=ErrorCode.REJECTED,
             )
     return headers
-
-
-def _phrase(answer: httpx2.Response) -> str:
-    try:
-        return HTTPStatus(answer.status_code).phrase
-    except ValueError:
-        return "something unheard of"

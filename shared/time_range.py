@@ -1,13 +1,13 @@
-"""Periods that people look back on, and the days in them by the clocks of a time zone."""
+"""Ranges of time that people look back on, and the days in them by the clocks of a time zone."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import date, datetime, timedelta
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
 from shared.errors import Invalid
-from shared.zones import load_zone
+from shared.zones import load_zone, midnight
 
 DAY = timedelta(days=1)
 LONGEST = 366 * DAY
@@ -15,7 +15,7 @@ _BY_DEFAULT = 30 * DAY
 
 
 class Day(NamedTuple):
-    """A day, or as much of it as is in a period."""
+    """A day, or as much of it as is in a range of time."""
 
     date: date
     since: datetime
@@ -23,7 +23,7 @@ class Day(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Period:
+class TimeRange:
     """From an instant to another, which is no longer in it, and whose clocks say what a day is."""
 
     since: datetime
@@ -33,13 +33,13 @@ class Period:
     @classmethod
     def of(
         cls, since: datetime | None, until: datetime | None, timezone: str, *, now: datetime
-    ) -> "Period":
-        """The period that was asked for: until *now*, and of 30 whole days and the last one, unless
-        said otherwise. Raises `Invalid`.
+    ) -> "TimeRange":
+        """What was asked for: until *now*, and of 30 whole days and the last one, unless said
+        otherwise. Raises `Invalid`.
         """
         zone = load_zone(timezone)
         until = until or now
-        since = since or _beginning((until - _BY_DEFAULT).astimezone(zone).date(), zone)
+        since = since or midnight((until - _BY_DEFAULT).astimezone(zone).date(), zone)
         if since >= until:
             raise Invalid({"from": ["Must be before `to`, which is now unless it is given."]})
         if until - since > LONGEST:
@@ -51,13 +51,8 @@ class Period:
         first = self.since.astimezone(self.zone).date()
         for number in range(LONGEST.days + 2):
             day = first + number * DAY
-            since = max(_beginning(day, self.zone), self.since)
-            until = min(_beginning(day + DAY, self.zone), self.until)
+            since = max(midnight(day, self.zone), self.since)
+            until = min(midnight(day + DAY, self.zone), self.until)
             # There are days that a zone has left out.
             if since < until:
                 yield Day(day, since, until)
-
-
-def _beginning(day: date, zone: ZoneInfo) -> datetime:
-    """The first instant of *day* in *zone*: where there is no midnight, the clocks' change."""
-    return datetime.combine(day, time(), zone).astimezone(UTC)
