@@ -26,7 +26,11 @@ _LONGEST_WAIT_SECONDS = 30
 # What is written by the libraries that we ask models and tools with could show a secret, or be
 # anything that one of these has said.
 for _name in ("anthropic", "client", "fastmcp", "httpcore2", "httpx2", "mcp", "openai"):
-    logging.getLogger(_name).setLevel(logging.CRITICAL + 1)
+    _logger = logging.getLogger(_name)
+    _logger.setLevel(logging.CRITICAL + 1)
+    # The level is set anew by those that are imported later, where OPENAI_LOG and the like say so.
+    _logger.addHandler(logging.NullHandler())
+    _logger.propagate = False
 
 
 class Refused(httpx2.TransportError):
