@@ -4,13 +4,19 @@ import json
 import os
 import subprocess
 import sys
+from datetime import timedelta
 from pathlib import Path
 
 import dialects
+import httpx2
 import pytest
+from fake_models import Refusal, Said
 
 from shared.attempts import NOTHING
+from worker.agents.llm import models as providers
+from worker.agents.llm.agent import LlmAgent
 from worker.agents.llm.schema import PROVIDERS
+from worker.agents.protocol import AgentError
 
 PRICE = {
     "inputPerMillion": 2,
@@ -25,13 +31,13 @@ LISTED = {
     "anthropic": ("claude-sonnet-5", "0.000328"),
     "google": ("gemini-2.5-flash", "0.0000692"),
 }
-#: Where each says how an answer may be, and by which name each knows its options.
-OPTIONS = {
-    "openai": (lambda asked: asked, "temperature", "max_output_tokens"),
-    "openai-chat": (lambda asked: asked, "temperature", "max_completion_tokens"),
-    "anthropic": (lambda asked: asked, "temperature", "max_tokens"),
-    "google": (lambda asked: asked["generationConfig"], "temperature", "maxOutputTokens"),
-    "ollama": (lambda asked: asked, "temperature", "max_completion_tokens"),
+#: By which name each knows how long an answer may be.
+MOST_TOKENS = {
+    "openai": "max_output_tokens",
+    "openai-chat": "max_completion_tokens",
+    "anthropic": "max_tokens",
+    "google": "maxOutputTokens",
+    "ollama": "max_completion_tokens",
 }
 TOTAL = {
     "type": "object",
@@ -72,7 +78,45 @@ def heard(models, number=-1):
     return dialects.of(path).hear(path, models.asked[number])
 
 
+def test_what_it_answers_is_the_answer_and_is_told_while_it_answers(ask, reports):
+    result = ask("echo", "How are sales?")
+
+    assert (result.content, result.model) == ("echo: How are sales?", "echo")
+    assert [type for type, _ in reports] == ["model_request", "text", "model_response"]
+    assert told(reports, "text") == [{"text": "echo: How are sales?"}]
+    assert told(reports, "model_response")[0]["finishReason"] == "stop"
+
+
 # Keys.
+
+
+@pytest.mark.parametrize("provider", [each for each in PROVIDERS if PROVIDERS[each]], indirect=True)
+def test_no_variable_leads_it_or_its_key_elsewhere(
+    make, make_context, models, base_url, provider, monkeypatch
+):
+    elsewhere = "http://127.0.0.1:9"
+    for name in (
+        *("OPENAI_BASE_URL", "ANTHROPIC_BASE_URL", "GOOGLE_GEMINI_BASE_URL"),
+        *("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "GOOGLE_VERTEX_BASE_URL", "OLLAMA_BASE_URL"),
+    ):
+        monkeypatch.setenv(name, elsewhere)
+    for name in ("OPENAI_API_KEY", "ANTHROPIC_API_KEY", "GOOGLE_API_KEY", "GEMINI_API_KEY"):
+        monkeypatch.setenv(name, "sk-of-the-machine")
+    monkeypatch.setenv("ANTHROPIC_AUTH_TOKEN", "token-of-the-machine")
+    monkeypatch.setenv("GOOGLE_GENAI_USE_VERTEXAI", "true")
+    monkeypatch.setenv("GOOGLE_GENAI_CLIENT_MODE", "replay")
+    monkeypatch.setenv("GOOGLE_CLOUD_PROJECT", "theirs")
+    monkeypatch.setenv("GOOGLE_CLOUD_LOCATION", "theirs")
+    where = {"anthropic": "ANTHROPIC", "google": "GOOGLE"}.get(provider, "OPENAI")
+    monkeypatch.setattr(providers, where, base_url)
+    secrets = {PROVIDERS[provider]: KEY}
+
+    agent = make(LlmAgent, model=f"{provider}:echo")
+    result = agent.run("Hi", make_context(allow_private_addresses=True, secrets=secrets))
+
+    assert result.content == "echo: Hi"
+    assert "machine" not in str(models.headers)
+    assert KEY in models.keys[0]
 
 
 @pytest.mark.parametrize("provider", ["openai", "anthropic"], indirect=True)
@@ -91,3 +135,39 @@ def test_no_variable_has_it_written_what_is_asked(provider, base_url):
 
     assert "echo: Whatever" in written.stdout
     assert written.stderr == ""
+
+
+# Failures.
+
+
+def test_a_provider_that_is_busy_says_when_to_come_again(ask, models):
+    with pytest.raises(AgentError, match="Too many requests") as failed:
+        ask("busy")
+
+    assert len(models.asked) == 1
+    assert failed.value.retryable
+    assert failed.value.retry_after == timedelta(seconds=90)
+
+
+def test_a_hiccup_of_the_provider_costs_nothing_but_time(ask, models):
+    def hiccup(models, body):
+        if len(models.asked) == 1:
+            raise Refusal(503, "Come again.")
+        return Said(pieces=("Fine",))
+
+    models.behaviours["hiccup"] = hiccup
+
+    assert ask("hiccup").content == "Fine"
+
+
+def test_no_connection_is_waited_for_for_long(ask, monkeypatch):
+    waits, connect = [], httpx2.AsyncHTTPTransport.handle_async_request
+
+    async def watched(transport, request):
+        waits.append(request.extensions["timeout"]["connect"])
+        return await connect(transport, request)
+
+    monkeypatch.setattr(httpx2.AsyncHTTPTransport, "handle_async_request", watched)
+    ask("echo")
+
+    assert waits == [10]

@@ -13,7 +13,6 @@ from worker.agents.llm import models, network
 from worker.agents.llm.schema import provider_of
 from worker.agents.protocol import Context
 
-_GOOGLE = "https://generativelanguage.googleapis.com"
 _NO_SUCH_ROUTE = {404, 405, 501}
 _NAMED = 5
 _TRY = "Run the agent once to see."
@@ -37,7 +36,7 @@ def _question(config: Mapping[str, Any], key: str) -> tuple[str, dict[str, str]]
             version = {"anthropic-version": "2023-06-01"}
             return f"{base}/v1/models/{name}", {"x-api-key": key, **version}
         case "google":
-            return f"{_base(config, _GOOGLE)}/v1beta/models/{name}", {"x-goog-api-key": key}
+            return f"{_base(config, models.GOOGLE)}/v1beta/models/{name}", {"x-goog-api-key": key}
     return f"{_base(config, models.OPENAI)}/models", {"authorization": f"Bearer {key}"}
 
 
