@@ -135,14 +135,17 @@ def test_a_key_that_the_worker_does_not_have_is_named(check):
 
 
 @pytest.mark.parametrize(
-    ("model", "path", "header"),
+    ("model", "path", "header", "key"),
     [
-        ("anthropic:claude", "/v1/models/claude", "x-api-key"),
-        ("google:gemini/x", "/v1beta/models/gemini%2Fx", "x-goog-api-key"),
+        # As the SDK does it.
+        ("anthropic:claude", "/v1/models/claude", "Authorization", "Bearer sk-of-mine"),
+        ("google:gemini/x", "/v1beta/models/gemini%2Fx", "x-goog-api-key", "sk-of-mine"),
     ],
 )
 @pytest.mark.parametrize(("status", "found"), [(200, OK), (404, WARN), (401, FAIL)])
-def test_others_are_asked_for_the_one_model(check, service, model, path, header, status, found):
+def test_others_are_asked_for_the_one_model(
+    check, service, model, path, header, key, status, found
+):
     service.will_answer(status, "{}")
     base = service.url.removesuffix("/run")
 
@@ -151,7 +154,7 @@ def test_others_are_asked_for_the_one_model(check, service, model, path, header,
 
     assert result["model"].status is found
     assert [each.path for each in service.asked] == [path]
-    assert service.asked[0].headers[header] == "sk-of-mine"
+    assert service.asked[0].headers[header] == key
 
 
 def test_the_provider_itself_knows_that_there_is_no_such_model(check, service, monkeypatch):

@@ -34,7 +34,7 @@ def _question(config: Mapping[str, Any], key: str) -> tuple[str, dict[str, str]]
         case "anthropic":
             base = _base(config, models.ANTHROPIC)
             version = {"anthropic-version": "2023-06-01"}
-            return f"{base}/v1/models/{name}", {"x-api-key": key, **version}
+            return f"{base}/v1/models/{name}", {"authorization": f"Bearer {key}", **version}
         case "google":
             return f"{_base(config, models.GOOGLE)}/v1beta/models/{name}", {"x-goog-api-key": key}
     return f"{_base(config, models.OPENAI)}/models", {"authorization": f"Bearer {key}"}
