@@ -1,5 +1,6 @@
 """What the kind `llm` looks at before a run: its model, a price, its tools."""
 
+import json
 import socket
 import sys
 from contextlib import closing
@@ -155,6 +156,15 @@ def test_others_are_asked_for_the_one_model(
     assert result["model"].status is found
     assert [each.path for each in service.asked] == [path]
     assert service.asked[0].headers[header] == key
+
+
+def test_a_key_that_google_does_not_take_is_found(check, service):
+    refused = {"code": 400, "details": [{"reason": "API_KEY_INVALID"}]}
+    service.will_answer(400, json.dumps({"error": refused}))
+
+    model = check("google:gemini", baseUrl=service.url.removesuffix("/run"))["model"]
+
+    assert (model.status, "does not take the key" in model.says) == (FAIL, True)
 
 
 def test_the_provider_itself_knows_that_there_is_no_such_model(check, service, monkeypatch):

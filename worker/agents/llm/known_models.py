@@ -59,7 +59,8 @@ def _judged(answer: httpx2.Response, origin: str, config: Mapping[str, Any]) -> 
         if listed is None:
             return _finding(WARN, f"{untold}{origin} gave no list of models.", _TRY)
         return _found(origin, name, listed)
-    if status in (401, 403):
+    # Google answers 400 then.
+    if status in (401, 403) or "API_KEY_INVALID" in answer.text:
         return _finding(FAIL, f"{said}: it does not take the key.", "Give another as its secret.")
     if status == HTTPStatus.NOT_FOUND and of_one and config["baseUrl"] is None:
         return _finding(FAIL, f"{origin} knows no model {name}.", "Choose one that it has.")
