@@ -10,7 +10,7 @@ from pathlib import Path
 import dialects
 import httpx2
 import pytest
-from fake_models import Refusal, Said
+from fake_models import HangUp, Refusal, Said
 
 from shared.attempts import NOTHING
 from worker.agents.llm import models as providers
@@ -138,6 +138,37 @@ def test_no_variable_has_it_written_what_is_asked(provider, base_url):
 
 
 # Failures.
+
+
+@pytest.mark.parametrize("model", ["broken", "overloaded", "truncated", "collapsing"])
+def test_what_may_go_well_next_time_is_tried_again(ask, provider, model):
+    with pytest.raises(AgentError, match=f"{provider}:{model}") as failed:
+        ask(model)
+
+    assert failed.value.retryable
+
+
+def test_an_attempt_after_an_answer_that_broke_off_asks_anew(ask, models, kept):
+    with pytest.raises(AgentError, match="broke off"):
+        ask("truncated")
+    models.behaviours["truncated"] = models.behaviours["echo"]
+
+    result = ask("truncated", "Hello", context={"kept": kept[-1], "attempt": 2})
+
+    assert result.content == "echo: Hello"
+
+
+def test_a_call_of_an_answer_that_broke_off_is_not_made(ask, models, service, weather):
+    def half(models, body):
+        calls = (("weather", {"city": "Paris"}), ("weather", {"city": "Rome"}))
+        raise HangUp(Said(calls=calls), before="Rome")
+
+    models.behaviours["half"] = half
+
+    with pytest.raises(AgentError, match="broke off"):
+        ask("half", tools=[weather])
+
+    assert service.asked == []
 
 
 def test_a_provider_that_is_busy_says_when_to_come_again(ask, models):
