@@ -81,13 +81,25 @@ def start() -> Iterator[Callable[[Agent, str, Context], Future[Result]]]:
 
 @pytest.fixture
 def models() -> Iterator[FakeModels]:
-    """A server that speaks as OpenAI does."""
+    """A server that speaks as providers do."""
     with FakeModels() as models:
         yield models
 
 
 @pytest.fixture
-def ask(make, make_context, models):
+def provider() -> str:
+    """The provider that is asked."""
+    return "openai-chat"
+
+
+@pytest.fixture
+def base_url(models, provider) -> str:
+    """Where it is."""
+    return models.root if provider in ("anthropic", "google") else models.url
+
+
+@pytest.fixture
+def ask(make, make_context, provider, base_url):
     """Asks the model of that name; *context* are changes to the agent's context."""
 
     def ask(
@@ -97,7 +109,7 @@ def ask(make, make_context, models):
         context: Mapping[str, Any] | None = None,
         **config: Any,
     ) -> Result | Pause:
-        agent = make(LlmAgent, model=f"openai-chat:{model}", baseUrl=models.url, **config)
+        agent = make(LlmAgent, model=f"{provider}:{model}", baseUrl=base_url, **config)
         given = {"allow_private_addresses": True, **(context or {})}
         return agent.run(message, make_context(**given))
 

@@ -1,5 +1,6 @@
 """What the kind `llm` looks at before a run: its model, a price, its tools."""
 
+import json
 import socket
 import sys
 from contextlib import closing
@@ -151,14 +152,17 @@ def test_a_key_that_the_worker_does_not_have_is_named(check):
 
 
 @pytest.mark.parametrize(
-    ("model", "path", "header"),
+    ("model", "path", "header", "key"),
     [
-        ("anthropic:claude", "/v1/models/claude", "x-api-key"),
-        ("google:gemini/x", "/v1beta/models/gemini%2Fx", "x-goog-api-key"),
+        # As the SDK does it.
+        ("anthropic:claude", "/v1/models/claude", "Authorization", "Bearer sk-of-mine"),
+        ("google:gemini/x", "/v1beta/models/gemini%2Fx", "x-goog-api-key", "sk-of-mine"),
     ],
 )
 @pytest.mark.parametrize(("status", "found"), [(200, OK), (404, WARN), (401, FAIL)])
-def test_others_are_asked_for_the_one_model(check, service, model, path, header, status, found):
+def test_others_are_asked_for_the_one_model(
+    check, service, model, path, header, key, status, found
+):
     service.will_answer(status, "{}")
     base = service.url.removesuffix("/run")
 
@@ -167,7 +171,16 @@ def test_others_are_asked_for_the_one_model(check, service, model, path, header,
 
     assert result["model"].status is found
     assert [each.path for each in service.asked] == [path]
-    assert service.asked[0].headers[header] == "sk-of-mine"
+    assert service.asked[0].headers[header] == key
+
+
+def test_a_key_that_google_does_not_take_is_found(check, service):
+    refused = {"code": 400, "details": [{"reason": "API_KEY_INVALID"}]}
+    service.will_answer(400, json.dumps({"error": refused}))
+
+    model = check("google:gemini", baseUrl=service.url.removesuffix("/run"))["model"]
+
+    assert (model.status, "does not take the key" in model.says) == (FAIL, True)
 
 
 def test_the_provider_itself_knows_that_there_is_no_such_model(check, service, monkeypatch):

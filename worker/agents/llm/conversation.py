@@ -162,6 +162,9 @@ class Conversation:
                 await self._teller.tell(events)
         elif Agent.is_call_tools_node(node):
             used = self._settle()
+            if _broke_off(node.model_response):
+                # Neither are its calls made, nor would it be kept: there is no going on from it.
+                raise AgentError(f"{self._config['model']}: its answer broke off.", retryable=True)
             self._keep(run.all_messages())
             # Where we go on from a person's answers, it had answered before.
             if used.requests:
@@ -204,8 +207,6 @@ class Conversation:
         if isinstance(output, DeferredToolRequests):
             return self._pause(output, messages)
         answer = _last_answer(messages)
-        if _broke_off(answer):
-            raise AgentError(f"{self._config['model']}: its answer broke off.", retryable=True)
         content = output if isinstance(output, str) else json.dumps(output, ensure_ascii=False)
         remembers = self._context.history is not None
         return Result(
@@ -296,9 +297,12 @@ def _last_answer(messages: list[ModelMessage]) -> ModelResponse:
 
 
 def _broke_off(answer: ModelResponse) -> bool:
-    """Whether it ended without what every provider sends at its end: why, and what was used up."""
+    """Whether it ended without what its provider sends at its end.
+
+    That is why it ended, or of some that speak like OpenAI at least what was used up.
+    """
     said_why = "finish_reason" in (answer.provider_details or {})
-    return not said_why and answer.usage.unmeasured_requests > 0
+    return not said_why and (answer.finish_reason is None or answer.usage.unmeasured_requests > 0)
 
 
 def _loaded(said: str | None) -> list[ModelMessage]:

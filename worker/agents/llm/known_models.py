@@ -14,7 +14,6 @@ from worker.agents.llm.schema import provider_of
 from worker.agents.protocol import Context
 from worker.agents.statuses import phrase
 
-_GOOGLE = "https://generativelanguage.googleapis.com"
 _NO_SUCH_ROUTE = {404, 405, 501}
 _NAMED = 5
 _TRY = "Run the agent once to see."
@@ -36,9 +35,9 @@ def _question(config: Mapping[str, Any], key: str) -> tuple[str, dict[str, str]]
         case "anthropic":
             base = _base(config, models.ANTHROPIC)
             version = {"anthropic-version": "2023-06-01"}
-            return f"{base}/v1/models/{name}", {"x-api-key": key, **version}
+            return f"{base}/v1/models/{name}", {"authorization": f"Bearer {key}", **version}
         case "google":
-            return f"{_base(config, _GOOGLE)}/v1beta/models/{name}", {"x-goog-api-key": key}
+            return f"{_base(config, models.GOOGLE)}/v1beta/models/{name}", {"x-goog-api-key": key}
     return f"{_base(config, models.OPENAI)}/models", {"authorization": f"Bearer {key}"}
 
 
@@ -61,7 +60,8 @@ def _judged(answer: httpx2.Response, origin: str, config: Mapping[str, Any]) -> 
         if listed is None:
             return _finding(WARN, f"{untold}{origin} gave no list of models.", _TRY)
         return _found(origin, name, listed)
-    if status in (401, 403):
+    # Google answers 400 then.
+    if status in (401, 403) or "API_KEY_INVALID" in answer.text:
         return _finding(FAIL, f"{said}: it does not take the key.", "Give another as its secret.")
     if status == HTTPStatus.NOT_FOUND and of_one and config["baseUrl"] is None:
         return _finding(FAIL, f"{origin} knows no model {name}.", "Choose one that it has.")

@@ -6,12 +6,17 @@ from typing import Any
 
 import httpx2
 from anthropic import AsyncAnthropic
+from google import genai
+from google.genai.client import DebugConfig
+from google.genai.types import HttpOptions, HttpRetryOptions
 from openai import AsyncOpenAI
 from pydantic_ai.models import Model
 from pydantic_ai.models.anthropic import AnthropicModel
+from pydantic_ai.models.google import GoogleModel
 from pydantic_ai.models.ollama import OllamaModel
 from pydantic_ai.models.openai import OpenAIChatModel, OpenAIResponsesModel
 from pydantic_ai.providers.anthropic import AnthropicProvider
+from pydantic_ai.providers.google import GoogleProvider
 from pydantic_ai.providers.ollama import OllamaProvider
 from pydantic_ai.providers.openai import OpenAIProvider
 
@@ -25,8 +30,11 @@ from worker.agents.protocol import AgentError, Context
 forget("ANTHROPIC_CUSTOM_HEADERS", "OPENAI_CUSTOM_HEADERS", "OPENAI_ORG_ID", "OPENAI_PROJECT_ID")
 #: Named, or the SDKs would take others from the environment of the worker.
 OPENAI, ANTHROPIC = "https://api.openai.com/v1", "https://api.anthropic.com"
+GOOGLE = "https://generativelanguage.googleapis.com"
 # Of one request, before it counts as failed: a long conversation is not to be lost to a hiccup.
 _RETRIES = 2
+# What Google's SDK tries again. Not 429: it would not wait for as long as it is told to.
+_HICCUPS = [408, 500, 502, 503, 504]
 # What some servers that want no key want to be given.
 _NO_KEY = "none"
 
@@ -82,9 +90,18 @@ def _model(name: str, base_url: str | None, key: str, client: httpx2.AsyncClient
 
 
 def _google(model: str, base_url: str | None, key: str, client: httpx2.AsyncClient) -> Model:
-    from pydantic_ai.models.google import GoogleModel
-    from pydantic_ai.providers.google import GoogleProvider
-
-    return GoogleModel(
-        model, provider=GoogleProvider(api_key=key, base_url=base_url, http_client=client)
+    options = HttpOptions(
+        base_url=base_url or GOOGLE,
+        httpx_async_client=client,
+        retry_options=HttpRetryOptions(
+            attempts=1 + _RETRIES, initial_delay=0.5, http_status_codes=_HICCUPS
+        ),
     )
+    google = genai.Client(
+        # Named as well, or variables could lead it to Vertex AI, or to files.
+        vertexai=False,
+        api_key=key,
+        http_options=options,
+        debug_config=DebugConfig(client_mode=None),
+    )
+    return GoogleModel(model, provider=GoogleProvider(client=google))

@@ -5,8 +5,9 @@ import ipaddress
 import logging
 import re
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from functools import cache
+from math import inf
 from typing import Any
 
 import httpx2
@@ -24,8 +25,15 @@ _LONGEST_WAIT_SECONDS = 30
 
 # What is written by the libraries that we ask models and tools with could show a secret, or be
 # anything that one of these has said.
-for _name in ("anthropic", "client", "fastmcp", "httpcore2", "httpx2", "mcp", "openai"):
-    logging.getLogger(_name).setLevel(logging.CRITICAL + 1)
+for _name in (
+    *("anthropic", "google", "google_genai", "openai"),
+    *("client", "fastmcp", "httpcore2", "httpx2", "mcp"),
+):
+    _logger = logging.getLogger(_name)
+    _logger.setLevel(logging.CRITICAL + 1)
+    # The level is set anew by those that are imported later, where OPENAI_LOG and the like say so.
+    _logger.addHandler(logging.NullHandler())
+    _logger.propagate = False
 
 
 class Refused(httpx2.TransportError):
@@ -52,7 +60,7 @@ def most_read(context: Context) -> int:
 
 @cache
 def _shared(allow_private: bool, most: int) -> httpx2.AsyncClient:
-    return _made(allow_private, most, timeout=httpx2.Timeout(None, connect=_CONNECT_SECONDS))
+    return _made(allow_private, most, timeout=None)
 
 
 def _made(allow_private: bool, most: int, **options: Any) -> httpx2.AsyncClient:
@@ -82,7 +90,11 @@ class GuardedTransport(httpx2.AsyncBaseTransport):
         # What is packed could become a thousand times as much.
         request.headers["Accept-Encoding"] = "identity"
         request.headers.setdefault("Host", request.url.netloc.decode())
-        request.extensions = {**request.extensions, "sni_hostname": host}
+        request.extensions = {
+            **request.extensions,
+            "sni_hostname": host,
+            "timeout": _connecting_soon(request.extensions.get("timeout", {})),
+        }
         response = await self._answered(request, addresses)
         # Of one agent's they would be sent along with another's requests.
         response.headers.pop("Set-Cookie", None)
@@ -140,6 +152,11 @@ def _plainly(headers: httpx2.Headers) -> None:
     charset = re.search(r"charset=[\"']?([^\"';\s]+)", parameters, re.IGNORECASE)
     if charset is not None and not CHARSET.match(charset[1].lower()):
         headers["Content-Type"] = f"{kind}; charset=utf-8"
+
+
+def _connecting_soon(timeout: Mapping[str, float | None]) -> dict[str, float | None]:
+    """*timeout*, where whoever asks may wait for an answer for ever, but not for a connection."""
+    return {**timeout, "connect": min(timeout.get("connect") or inf, _CONNECT_SECONDS)}
 
 
 class _Bounded(httpx2.AsyncByteStream):
