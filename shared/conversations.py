@@ -20,6 +20,8 @@ from shared.templates import Places
 
 #: Characters of a state, or of a history, at most.
 MOST_KEPT = 4 * 1024 * 1024
+#: What is raised for a state or a history that is none, or not whole.
+UNREADABLE = (zlib.error, ValueError)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -212,5 +214,5 @@ def packed(text: str) -> bytes:
 
 
 def unpacked(data: bytes | memoryview) -> str:
-    """The text that was kept as *data*."""
+    """The text that was kept as *data*. Raises one of `UNREADABLE`."""
     return zlib.decompress(data).decode()

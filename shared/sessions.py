@@ -1,7 +1,6 @@
 """Sessions, as people look at them: listed, read and deleted."""
 
 import json
-import zlib
 from collections.abc import Mapping
 from typing import Any
 from uuid import UUID
@@ -50,7 +49,7 @@ def messages(session_id: UUID) -> list[Any]:
         raise NotFound("session", session_id)
     try:
         history = conversations.unpacked(session.history)
-    except (zlib.error, ValueError):
+    except conversations.UNREADABLE:
         says = f"What session {session_id} remembers cannot be read; delete it, to begin anew."
         raise Conflict(says) from None
     try:

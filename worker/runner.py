@@ -2,7 +2,6 @@
 
 import logging
 import threading
-import zlib
 from collections.abc import Collection, Iterable
 from uuid import UUID
 
@@ -22,9 +21,6 @@ from worker.recorder import Recorder
 from worker.reports import Reports
 
 logger = logging.getLogger(__name__)
-
-# What is raised for a state or a history that is none, or not whole.
-_UNREADABLE = (zlib.error, ValueError)
 
 
 class Runner:
@@ -200,7 +196,7 @@ def _recalled(claimed: Collection[Claimed]) -> dict[UUID, Memory]:
         return {}
     try:
         return conversations.recall(claimed)
-    except _UNREADABLE as error:
+    except conversations.UNREADABLE as error:
         # It may be about one of them alone.
         if len(claimed) > 1:
             return {id: memory for run in claimed for id, memory in _recalled([run]).items()}

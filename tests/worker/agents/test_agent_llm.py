@@ -806,6 +806,15 @@ def test_a_session_remembers_what_was_said(ask, models):
     assert "Who am I?" in second.history
 
 
+@pytest.mark.parametrize("known", ["kept", "history"])
+def test_what_was_said_in_another_form_fails_the_run(ask, models, known):
+    with pytest.raises(AgentError, match="begin a new session") as failed:
+        ask("echo", context={known: '[{"kind": "telegram"}]'})
+
+    assert failed.value.code is ErrorCode.REJECTED
+    assert models.asked == []
+
+
 def test_without_a_session_nothing_is_remembered(ask):
     assert ask("echo").history is None
 

@@ -306,4 +306,10 @@ def _broke_off(answer: ModelResponse) -> bool:
 
 
 def _loaded(said: str | None) -> list[ModelMessage]:
-    return ModelMessagesTypeAdapter.validate_json(said) if said else []
+    try:
+        return ModelMessagesTypeAdapter.validate_json(said) if said else []
+    except ValueError:
+        raise AgentError(
+            "What was said before is in no form that this release reads; begin a new session.",
+            code=ErrorCode.REJECTED,
+        ) from None
