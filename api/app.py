@@ -53,7 +53,7 @@ def create_app(settings: Settings | None = None) -> Flask:
         Dispatcher(client, window=settings.dispatch_window, resend_after=settings.resend_after),
         long_requests,
         Watch("batches", live_batches.look, long_requests),
-        Watch("runs", history.states, long_requests),
+        Watch("runs", history.progress_of, long_requests),
     )
     api = openapi.make_api(app)
     problems.register(app)

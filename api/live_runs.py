@@ -32,30 +32,30 @@ def response(run_id: UUID) -> Response:
 
     Raises `NotFound`.
     """
-    state, heard = history.state(run_id), live.last_heard() or ""
-    if state.ended and heard == ENDED:
+    progress, heard = history.progress(run_id), live.last_heard() or ""
+    if progress.ended and heard == ENDED:
         return Response(status=204)
     ours = heard.isascii() and heard.isdigit() and len(heard) <= _MOST_DIGITS
     texts = partial(_texts, run_id, int(heard) if ours else 0, services().database_trouble)
-    return services().live_runs.response(run_id, state, texts)
+    return services().live_runs.response(run_id, progress, texts)
 
 
 def _texts(
     run_id: UUID, after: int, trouble: Trouble, watcher: Watcher[RunProgress]
 ) -> Iterator[str]:
     """What there is to tell *watcher*, who has heard of all up to the event *after*."""
-    state, told = watcher.latest, None
-    while state is not None:
-        standing = {"status": state.status, "attempt": state.attempt}
-        if standing != told and not state.ended:
+    progress, told = watcher.latest, None
+    while progress is not None:
+        standing = {"status": progress.status, "attempt": progress.attempt}
+        if standing != told and not progress.ended:
             yield live.event(STATUS, encode(standing))
             told = standing
         try:
-            rows, run = _read(run_id, after, state)
+            rows, run = _read(run_id, after, progress)
         except db.UNREACHABLE as error:
             trouble.begins(error)
             # There is no other look before the database is back.
-            state = yield from watcher.hear_again()
+            progress = yield from watcher.hear_again()
             continue
         for row, text in zip(rows, EVENT.texts(rows), strict=True):
             yield live.event(_name(row[_TYPE]), text, id=str(row[_SEQ]))
@@ -64,14 +64,14 @@ def _texts(
             yield live.event(ENDED, *RUN.texts([run]), id=ENDED)
             return
         # Who is behind goes on at once.
-        state = watcher.latest if rows else (yield from watcher.hear(state))
+        progress = watcher.latest if rows else (yield from watcher.hear(progress))
 
 
-def _read(run_id: UUID, after: int, state: RunProgress) -> tuple[list[Row], Row | None]:
+def _read(run_id: UUID, after: int, progress: RunProgress) -> tuple[list[Row], Row | None]:
     """The next events, some at a time; once there are no more of a run that has ended, the run."""
     with db.connection():
-        rows = history.events_after(run_id, after) if after < state.last_seq else []
-        return rows, history.RUNS.get(run_id) if state.ended and not rows else None
+        rows = history.events_after(run_id, after) if after < progress.last_seq else []
+        return rows, history.RUNS.get(run_id) if progress.ended and not rows else None
 
 
 def _name(type: str) -> str:

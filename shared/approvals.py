@@ -40,6 +40,8 @@ def _locked(run_id: UUID) -> Run:
 def _answers(asks: Sequence[Mapping[str, Any]], given: Mapping[str, Any]) -> dict[str, Any]:
     """What was answered to each of the *asks*, by its id."""
     named = {each["id"]: each for each in given["answers"]}
+    if len(named) < len(given["answers"]):
+        raise Invalid({"answers": ["Answer each call once."]})
     unknown = named.keys() - {ask["id"] for ask in asks}
     if unknown:
         raise Invalid({"answers": [f"The run asks for no call {min(unknown)!r}."]})
@@ -47,6 +49,14 @@ def _answers(asks: Sequence[Mapping[str, Any]], given: Mapping[str, Any]) -> dic
         raise Invalid({"approved": ["The run asks for no call; to end it, cancel it."]})
     answers = {ask["id"]: _answer(ask, named.get(ask["id"], given)) for ask in asks}
     unanswered = [ask for ask in asks if answers[ask["id"]] is None]
+    if half := [ask for ask in unanswered if ask["id"] in named]:
+        raise Invalid(
+            {
+                "answers": [
+                    f"Say true or false as `approved`, or what you answer, of {_listed(half)}."
+                ]
+            }
+        )
     if questions := [ask for ask in unanswered if _is_question(ask)]:
         raise Invalid({"says": [f"Answer the question; or in `answers`, {_listed(questions)}."]})
     if unanswered:

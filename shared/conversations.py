@@ -6,7 +6,7 @@ Both are texts that only their kind can read, kept compressed.
 import json
 import zlib
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
@@ -146,8 +146,9 @@ def keep(held: Lease, state: str, used: Usage = NOTHING) -> None:
             "run_id": held.run_id.hex,
             "attempt": held.attempt,
             "state": packed(state),
-            # Money as a text, or it would be counted in binary fractions.
-            "used": json.dumps(used.known(), default=str),
+            # With its attempt, for the release before keeps a state and leaves what was used. Money
+            # as a text, or it would be counted in binary fractions.
+            "used": json.dumps({"attempt": held.attempt, **used.known()}, default=str),
         },
     )
 
@@ -155,20 +156,24 @@ def keep(held: Lease, state: str, used: Usage = NOTHING) -> None:
 def used_by(lost: Collection[Lease]) -> dict[Lease, Usage]:
     """What those attempts had used up when they last kept something, as far as they have."""
     run_ids = [held.run_id for held in lost]
-    states = RunState.select(RunState.run, RunState.attempt, RunState.used)
+    states = RunState.select(RunState.run, RunState.used).where(RunState.run.in_(run_ids))
     found = {
-        Lease(each.run_id, each.attempt): _usage(each.used)
-        for each in states.where(RunState.run.in_(run_ids))
-        if each.used
+        Lease(each.run_id, each.used["attempt"]): _usage(each.used) for each in states if each.used
     }
     return {held: used for held, used in found.items() if held in lost}
 
 
 def _usage(known: Mapping[str, Any]) -> Usage:
     amounts: dict[str, Any] = {
-        name: Decimal(each) if isinstance(each, str) else each for name, each in known.items()
+        name: Decimal(each) if isinstance(each, str) else each
+        for name, each in known.items()
+        # The release after may know of more.
+        if name in _AMOUNTS
     }
     return Usage(**amounts)
+
+
+_AMOUNTS = {each.name for each in fields(Usage)}
 
 
 def forget(run_ids: Iterable[UUID]) -> None:

@@ -108,15 +108,15 @@ def events_after(run_id: UUID, seq: int) -> list[Row]:
     return EVENTS.page({"run_id": run_id, "after": seq}, Paging(size=_EVENTS_AT_ONCE), total=0).rows
 
 
-def state(run_id: UUID) -> RunProgress:
+def progress(run_id: UUID) -> RunProgress:
     """How far the run has come. Raises `NotFound`."""
-    found = states([run_id]).get(run_id)
+    found = progress_of([run_id]).get(run_id)
     if found is None:
         raise NotFound("run", run_id)
     return found
 
 
-def states(run_ids: Collection[UUID]) -> dict[UUID, RunProgress]:
+def progress_of(run_ids: Collection[UUID]) -> dict[UUID, RunProgress]:
     """How far those runs have come, as far as there are any."""
     rows = db.execute(
         f"""

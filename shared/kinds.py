@@ -9,7 +9,7 @@ from typing import Any, Protocol
 from marshmallow import Schema, ValidationError
 
 from shared.errors import Invalid
-from shared.placeholders import BEGIN, PLACEHOLDER
+from shared.placeholders import OPENING, PLACEHOLDER
 
 GROUP = "agent_manager.agents"
 
@@ -49,7 +49,7 @@ def takes_admin(kind: str, config: Mapping[str, Any]) -> bool:
     A kind that is no longer installed may have been anything.
     """
     known = installed().get(kind)
-    if known is None or known.admin_only or BEGIN in json.dumps(config):
+    if known is None or known.admin_only or OPENING in json.dumps(config):
         return True
     asks = getattr(known, "takes_admin", None)
     return asks is not None and bool(asks(config))

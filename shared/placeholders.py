@@ -3,5 +3,5 @@
 import re
 
 #: With this it begins to do so.
-BEGIN = "${secret:"
+OPENING = "${secret:"
 PLACEHOLDER = re.compile(r"\$\{secret:([A-Za-z0-9_-]{1,128})\}", re.ASCII)

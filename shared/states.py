@@ -90,7 +90,7 @@ class SessionPolicy(StrEnum):
 
 
 class ApprovalPolicy(StrEnum):
-    """What becomes of a run whose agent wants to do what takes approval."""
+    """What becomes of a run whose agent wants to do what takes approval, or asks a question."""
 
     WAIT = "WAIT"
     DENY = "DENY"

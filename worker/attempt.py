@@ -7,7 +7,7 @@ import json
 import logging
 import traceback
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, cast
 
@@ -170,7 +170,7 @@ class Attempt:
         return UNSTORABLE.sub(UNFIT, text)
 
     def _paused(self, pause: Pause) -> Verdict:
-        asks = [asdict(ask) for ask in pause.asks]
+        asks = [vars(ask) for ask in pause.asks]
         if self._run.approval_policy is ApprovalPolicy.FAIL:
             tools = ", ".join(sorted({ask.tool for ask in pause.asks}))
             says = f"A person would have to answer its call of {tools}; nobody is to be asked."

@@ -90,7 +90,7 @@ def test_a_question_is_answered_by_what_is_said(operator, asked, body, refund, w
     [
         ({"approved": True}, "says", "call_3 (ask_person)"),
         ({"says": "4711"}, "approved", "call_1 (refund)"),
-        ({"approved": True, "answers": [{"id": "call_3", "approved": True}]}, "says", "call_3"),
+        ({"approved": True, "answers": [{"id": "call_3", "approved": True}]}, "answers", "call_3"),
     ],
 )
 def test_a_question_is_not_answered_by_a_yes(operator, asked, body, field, says):
@@ -118,7 +118,12 @@ def test_it_is_sent_to_a_worker_at_once(operator, paused):
         ({"approve": True}, "approve"),
         ({"answers": [{"id": "call_1", "approved": True}]}, "approved"),
         ({"approved": True, "answers": [{"id": "call_9", "approved": True}]}, "answers"),
-        ({"answers": [{"id": "call_1"}]}, "approved"),
+        ({"answers": [{"id": "call_1"}]}, "answers"),
+        ({"approved": True, "answers": [{"id": "call_1", "says": "Fine."}]}, "answers"),
+        (
+            {"answers": [{"id": id, "approved": True} for id in ("call_1", "call_1", "call_2")]},
+            "answers",
+        ),
         ({"answers": [{"approved": True}]}, "answers"),
         ({"answers": "yes"}, "answers"),
         ({"answers": [{"id": "call_1", "approved": True}] * 101}, "answers"),

@@ -58,7 +58,7 @@ def looks(app, monkeypatch):
 
     def look(run_ids):
         seen.append(run_ids)
-        return history.states(run_ids)
+        return history.progress_of(run_ids)
 
     monkeypatch.setattr(watching, "_look", look)
     return seen

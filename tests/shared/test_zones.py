@@ -1,8 +1,5 @@
 """The names of time zones."""
 
-import threading
-from concurrent.futures import ThreadPoolExecutor
-
 import pytest
 
 from shared import zones
@@ -17,25 +14,17 @@ def unread():
     zones._names.cache_clear()
 
 
-def test_the_systems_files_are_read_once_however_many_ask_at_once(unread, monkeypatch):
-    calls, second = [], threading.Event()
+def test_the_systems_files_are_read_once_and_by_one_thread_at_a_time(unread, monkeypatch):
+    alone = []
 
     def available():
-        calls.append(1)
-        if len(calls) > 1:
-            second.set()
-        # So long that everybody would have come.
-        second.wait(0.5)
+        alone.append(zones._reading.locked())
         return {"Europe/Berlin", "Factory"}
 
     monkeypatch.setattr(zones, "available_timezones", available)
 
-    with ThreadPoolExecutor(8) as pool:
-        asked = [pool.submit(zones.names) for _ in range(8)]
-
-    assert {each.result() for each in asked} == {frozenset({"Europe/Berlin"})}
-
-    assert len(calls) == 1
+    assert zones.names() == zones.names() == {"Europe/Berlin"}
+    assert alone == [True]
 
 
 def test_an_unknown_name_is_refused_with_those_that_come_near():

@@ -596,6 +596,56 @@ def test_what_was_used_by_an_attempt_whose_worker_died_counts_once(how):
         assert (runs.get(run.id).status, used(run.id)) == (FAILED, ONCE)
 
 
+def test_what_was_used_counts_once_though_a_worker_of_the_release_before_goes_on():
+    run = make_run(leased_by="worker-0", max_attempts=2)
+    conversations.keep(held(run), "half", USED)
+    lose(run, 1)
+    Run.update(dispatches=1).where(Run.id == run.id).execute()
+    assert runs.claim([run.id], "worker-1", lease=LEASE, now=NOON)
+
+    # As that writes it: it knows nothing of what was used.
+    RunState.update(attempt=2, state=conversations.packed("more")).execute()
+    lose(run, 2)
+
+    assert (runs.get(run.id).status, used(run.id)) == (FAILED, ONCE)
+
+
+def test_of_what_was_used_the_release_after_may_know_more():
+    run = make_run(leased_by="worker-0", max_attempts=1)
+    conversations.keep(held(run), "half", USED)
+    more = {**RunState.get().used, "carbon_grams": 7}
+    RunState.update(used=more).execute()
+
+    lose(run, 1)
+
+    assert (runs.get(run.id).status, used(run.id)) == (FAILED, ONCE)
+
+
+def test_leases_are_renewed_while_a_state_is_written(execute, agent, in_thread, monkeypatch):
+    run, writing, proceed = make_run(), threading.Event(), threading.Event()
+    keep = conversations.keep
+
+    def keep_slowly(*state):
+        writing.set()
+        assert proceed.wait(20)
+        keep(*state)
+
+    def does(message, context):
+        context.keep("half")
+        return until_stopped(message, context)
+
+    monkeypatch.setattr(conversations, "keep", keep_slowly)
+    agent.does = does
+    in_thread(execute, run.id)
+    assert writing.wait(10)
+
+    before = runs.get(run.id).lease_until
+    wait_until(lambda: runs.get(run.id).lease_until > before, "the lease to be renewed")
+
+    proceed.set()
+    runs.cancel(run.id, now=clock.now())
+
+
 @pytest.mark.parametrize("how", [CANCELLED, FAILED])
 def test_what_was_used_before_it_was_stopped_counts(execute, agent, in_thread, how):
     run, begun = make_run(timeout_seconds=60 if how is CANCELLED else 1), threading.Event()

@@ -6,7 +6,7 @@ from typing import Any
 
 from marshmallow import RAISE, Schema, ValidationError, fields, validate
 
-from shared.placeholders import BEGIN
+from shared.placeholders import OPENING
 from worker.agents.output import UNSTORABLE
 from worker.agents.placeholders import well_formed
 
@@ -101,7 +101,7 @@ def storable(value: str) -> None:
 
 def without_secrets(value: str) -> None:
     """Refuse a placeholder where its secret would be shown around."""
-    if BEGIN in value:
+    if OPENING in value:
         raise ValidationError("A secret would show here: hand it over in `env` or `headers`.")
 
 

@@ -13,12 +13,12 @@ from shared import clock
 from shared.states import ErrorCode
 from worker.agents import answers, briefing, polling, signature
 from worker.agents.connection import Answer, Request, exchange, reach
+from worker.agents.http_phrases import phrase
 from worker.agents.http_schema import CHARSET, HEADER_VALUE, HttpSchema
 from worker.agents.looks import look
 from worker.agents.output import cap
 from worker.agents.placeholders import expand, redact, secret
 from worker.agents.protocol import AgentError, Context, Finding, Result, Stopped
-from worker.agents.statuses import phrase
 
 TRY_AGAIN = {HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_EARLY, HTTPStatus.TOO_MANY_REQUESTS}
 # So many times the limit of a content: JSON takes more bytes than the content in it.

@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from shared.placeholders import BEGIN, PLACEHOLDER
+from shared.placeholders import OPENING, PLACEHOLDER
 from shared.states import ErrorCode
 from worker.agents.protocol import AgentError
 
@@ -14,7 +14,7 @@ SHORTEST = 6
 
 def well_formed(text: str) -> bool:
     """Whether every placeholder in *text* is one that a secret can fill."""
-    return BEGIN not in PLACEHOLDER.sub("", text)
+    return OPENING not in PLACEHOLDER.sub("", text)
 
 
 def expand(text: str, secrets: Mapping[str, str]) -> str:

@@ -37,7 +37,7 @@ Keep = Callable[[str], bool]
 class Answer:
     """What a person answered: whether it may, and what else there is to say to that.
 
-    To a question, `says` is the answer; without `approved`, that none is given.
+    To a question, `says` is the answer; where it is not `approved`, none is given.
     """
 
     approved: bool
@@ -65,7 +65,8 @@ class Context:
     kept: str | None = None
     # The answers to what that asked a person, by the ids of what it asked.
     answers: Mapping[str, Answer] = field(default_factory=dict)
-    # Whether nobody is to be asked: what takes approval is denied, and the agent goes on.
+    # Whether nobody is to be asked: what takes approval is denied, no question is answered, and the
+    # agent goes on.
     denies: bool = False
     # What was said before in its session; None: that does not remember anything.
     history: str | None = None

@@ -647,6 +647,17 @@ def test_what_was_approved_is_done(paused, service, models):
     assert len(models.asked) == 2
 
 
+def test_an_answer_holds_until_it_has_been_used(paused, service, kept):
+    pause, go_on = paused
+    service.will_answer(200, "Sunny")
+    before = len(kept)
+
+    go_on({pause.asks[0].id: Answer(approved=True)}, attempt=2)
+
+    # What is kept by the attempt that goes on outdates the answers.
+    assert all("Sunny" in state for state in kept[before:])
+
+
 def test_what_was_denied_is_not_done_and_the_model_hears_why(paused, service):
     pause, go_on = paused
 
@@ -754,6 +765,11 @@ def test_what_is_no_question_is_asked_of_nobody(ask, models, arguments):
 
     assert isinstance(result, Result)
     assert result.content.startswith("It says: ")
+
+
+def test_no_other_tool_has_the_name_of_the_one_that_asks(make, weather):
+    with pytest.raises(ValidationError, match="askPerson"):
+        make(LlmAgent, model="openai:gpt-5-mini", tools=[weather(name="ask_person")])
 
 
 def test_a_model_that_may_not_ask_is_not_offered_it(ask, models):

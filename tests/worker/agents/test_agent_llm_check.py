@@ -286,7 +286,7 @@ def test_without_the_extra_that_is_what_is_found(check, monkeypatch):
 
     monkeypatch.setattr(llm, "import_module", lacks)
     # What it gave once it would give again.
-    monkeypatch.setattr(llm, "_module", llm._module.__wrapped__)
+    monkeypatch.setattr(llm, "_import", llm._import.__wrapped__)
 
     found = check()
 

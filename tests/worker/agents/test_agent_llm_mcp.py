@@ -11,6 +11,7 @@ from pathlib import Path
 import psutil
 import pytest
 from fake_models import last, offered, text_of
+from pydantic_ai.tools import ToolDefinition
 from servers import Mcp
 from waiting import wait_until
 
@@ -94,6 +95,14 @@ def test_a_tool_that_is_not_allowed_is_not_called(use, server):
 
     assert "5" not in result.content
     assert "Unknown tool name: 'tester_add'" in result.content
+
+
+def test_no_tool_of_a_server_is_taken_for_the_one_that_asks_a_person():
+    tools = [ToolDefinition(name=name) for name in ("person", "persons")]
+
+    offered = mcp._offered("ask", Redactor([]), None, tools)
+
+    assert [each.name for each in offered] == ["persons"]
 
 
 # Approval.

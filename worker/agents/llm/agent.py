@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from functools import cache
 from importlib import import_module
+from threading import Lock
 from typing import Any, ClassVar
 
 from marshmallow import Schema
@@ -63,18 +64,31 @@ class LlmAgent:
         return found
 
 
-@cache
 def _module(name: str) -> Any:
     """The module of that name, one of those that need the extra. Raises `AgentError`."""
     try:
-        module = import_module(f"worker.agents.llm.{name}")
+        with _importing:
+            _import()
     except ImportError as error:
         raise AgentError(
             f"This worker cannot ask models: it lacks {error.name}."
             " Install the extra `llm`: pip install 'agent-manager[llm]'.",
             code=ErrorCode.REJECTED,
         ) from None
-    # It stays, with all that it imports: to look through that for garbage, again and again, takes a
-    # third of the time that runs take.
+    return import_module(f"{__package__}.{name}")
+
+
+_importing = Lock()
+_NEEDED = ("conversation", "preflight")
+
+
+@cache
+def _import() -> None:
+    """Import all that needs the extra, and have the collector of garbage leave it alone.
+
+    It stays: to look through all of it, again and again, takes a third of the time of runs.
+    """
+    for name in _NEEDED:
+        import_module(f"{__package__}.{name}")
+    gc.collect()
     gc.freeze()
-    return module

@@ -165,9 +165,10 @@ class Conversation:
             if _broke_off(node.model_response):
                 # Neither are its calls made, nor would it be kept: there is no going on from it.
                 raise AgentError(f"{self._config['model']}: its answer broke off.", retryable=True)
-            self._keep(run.all_messages())
-            # Where we go on from a person's answers, it had answered before.
+            # Where we go on from a person's answers, it had answered before; and they hold until
+            # this attempt keeps something, so not before they have been made use of.
             if used.requests:
+                self._keep(run.all_messages())
                 self._teller.answered(node.model_response, used)
                 self._check_cost(used)
             async with node.stream(run.ctx) as events:
@@ -301,7 +302,7 @@ def _broke_off(answer: ModelResponse) -> bool:
 
     That is why it ended, or of some that speak like OpenAI at least what was used up.
     """
-    said_why = "finish_reason" in (answer.provider_details or {})
+    said_why = {"finish_reason", "refusal"} & (answer.provider_details or {}).keys()
     return not said_why and (answer.finish_reason is None or answer.usage.unmeasured_requests > 0)
 
 
@@ -310,6 +311,7 @@ def _loaded(said: str | None) -> list[ModelMessage]:
         return ModelMessagesTypeAdapter.validate_json(said) if said else []
     except ValueError:
         raise AgentError(
-            "What was said before is in no form that this release reads; begin a new session.",
+            "What was said before is in no form that this release reads: retry the run, or begin a"
+            " new session.",
             code=ErrorCode.REJECTED,
         ) from None

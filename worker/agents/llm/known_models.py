@@ -9,10 +9,10 @@ from urllib.parse import quote, urlsplit
 import httpx2
 
 from shared.findings import FAIL, OK, WARN, Finding, Status
+from worker.agents.http_phrases import phrase
 from worker.agents.llm import models, network
 from worker.agents.llm.schema import provider_of
 from worker.agents.protocol import Context
-from worker.agents.statuses import phrase
 
 _NO_SUCH_ROUTE = {404, 405, 501}
 _NAMED = 5
@@ -23,7 +23,10 @@ async def look(config: Mapping[str, Any], context: Context) -> Finding:
     """Whether the provider can be reached, takes the key, and knows the model."""
     url, headers = _question(config, models.key(config, context))
     client = network.client(context)
-    answer = await client.get(url, headers={"user-agent": "agent-manager", **headers})
+    try:
+        answer = await client.get(url, headers={"user-agent": "agent-manager", **headers})
+    except UnicodeEncodeError:
+        return _finding(FAIL, "Its key is no plain ASCII text.", "Look at that secret.")
     to = urlsplit(url)
     return _judged(answer, f"{to.scheme}://{to.netloc}", config)
 

@@ -52,8 +52,6 @@ async def _bounded(name: str, seconds: float, look: Awaitable[Finding]) -> Findi
         return Finding(name, FAIL, f"It cannot be reached: {str(error) or type(error).__name__}")
     except httpx2.InvalidURL as error:
         return Finding(name, FAIL, f"It cannot be asked at that URL: {error}.", "Give another.")
-    except UnicodeError:
-        return Finding(name, FAIL, "Its key is no plain ASCII text.", "Look at that secret.")
 
 
 def _price(config: Mapping[str, Any]) -> Finding:

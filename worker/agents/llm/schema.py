@@ -8,7 +8,7 @@ from shared.placeholders import PLACEHOLDER
 from worker.agents import config
 from worker.agents.http_schema import whole_url
 from worker.agents.llm import json_schemas
-from worker.agents.llm.tools_schema import ASK_PERSON, McpServerSchema, ToolSchema
+from worker.agents.llm.tools_schema import McpServerSchema, ToolSchema
 
 #: Each with the secret that it takes its key from, where a configuration names none.
 PROVIDERS = {
@@ -102,7 +102,6 @@ class LlmSchema(config.ConfigSchema):
         validate=validate.Length(max=20, error="Give at most 20 servers."),
         error_messages=config.says("Give a list of servers."),
     )
-
     askPerson = config.flag(load_default=False)  # noqa: N815
 
     @validates_schema
@@ -116,5 +115,3 @@ class LlmSchema(config.ConfigSchema):
             for name in names:
                 if names.count(name) > 1:
                     raise ValidationError({key: [f"There are two called {name}."]})
-        if data.get("askPerson") and ASK_PERSON in [tool["name"] for tool in data.get("tools", [])]:
-            raise ValidationError({"tools": [f"With askPerson, {ASK_PERSON} is another tool."]})

@@ -12,13 +12,13 @@ from pydantic_ai import ModelRetry, RunContext, Tool, ToolFailed
 from pydantic_ai.messages import ModelResponse
 
 from shared.states import ErrorCode
+from worker.agents.http_phrases import phrase
 from worker.agents.http_schema import HEADER_VALUE
 from worker.agents.llm import json_schemas
 from worker.agents.llm.tools_schema import ARGUMENT
 from worker.agents.output import cap
 from worker.agents.placeholders import Redactor, expand
 from worker.agents.protocol import AgentError, Context
-from worker.agents.statuses import phrase
 
 #: So much of an answer a model is told.
 MOST_TOLD = 64 * 1024

@@ -20,6 +20,10 @@ _SERVER_NAME = re.compile(r"[a-z][a-z0-9_]{0,31}", re.ASCII)
 def _tool_name(value: str) -> None:
     if not _TOOL_NAME.fullmatch(value):
         raise ValidationError("A tool's name is letters, digits, _ and -, at most 64.")
+    if value == ASK_PERSON:
+        raise ValidationError(
+            f"{ASK_PERSON} is the tool that `askPerson` gives; name it otherwise."
+        )
 
 
 def _server_name(value: str) -> None:
