@@ -125,6 +125,7 @@ class TestLlm(AgentContract):
         "price": {"inputPerMillion": 1},
         "tools": [{"name": "a tool"}],
         "mcpServers": [{"name": "files"}],
+        "askPerson": "perhaps",
     }
 
     @pytest.fixture(autouse=True)
