@@ -50,10 +50,11 @@ def test_limits_hold_with_many_schedulers_workers_and_triggers_while_workers_die
 
     checked()
     assert len(orders.runs) == 60
-    # What a frozen worker held was taken from it, and went on once it was thawed.
+    # What a frozen worker held was taken from it, and went on once it was thawed. That all places
+    # are used up is for the tests in which nobody dies: the dead keep theirs for a lease.
     lines = [line for line in outside.lines() if line.pid != frozen.pid]
     for agent, limit in agents.items():
-        assert most_at_once([line for line in lines if line.agent == agent]) == limit
+        assert 0 < most_at_once([line for line in lines if line.agent == agent]) <= limit
 
 
 @pytest.mark.slow
