@@ -47,6 +47,9 @@ def _answers(asks: Sequence[Mapping[str, Any]], given: Mapping[str, Any]) -> dic
         raise Invalid({"answers": [f"The run asks for no call {min(unknown)!r}."]})
     if not asks and given.get("approved") is False:
         raise Invalid({"approved": ["The run asks for no call; to end it, cancel it."]})
+    unnamed = [ask for ask in asks if _is_question(ask) and ask["id"] not in named]
+    if len(unnamed) > 1 and given.get("approved") is not False:
+        raise Invalid({"says": [f"Answer each question in `answers`: {_listed(unnamed)}."]})
     answers = {ask["id"]: _answer(ask, named.get(ask["id"], given)) for ask in asks}
     unanswered = [ask for ask in asks if answers[ask["id"]] is None]
     if half := [ask for ask in unanswered if ask["id"] in named]:

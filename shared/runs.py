@@ -17,6 +17,7 @@ from shared.attempts import NOTHING, Claimed, Lease, Outcome, Usage, failure
 from shared.budgets import ledger
 from shared.db import stamp
 from shared.errors import Conflict, NotFound
+from shared.events import Event
 from shared.messages import RUNS_QUEUE
 from shared.models import Run
 from shared.states import (
@@ -200,38 +201,41 @@ def retry_later(
     at: datetime,
     now: datetime,
     usage: Usage = NOTHING,
+    model: str | None = None,
 ) -> bool:
     """Queue the run that is *held* again, for *at*, after a failed attempt that may be retried.
 
-    *usage* is what the attempt used up.
+    *usage* is what the attempt used up, of that *model*.
 
     False: somebody else had taken it over, or it is to be cancelled.
     """
     with db.transaction():
         moved: int = (
-            _requeue(at, error=error, **_with(usage))
+            _requeue(at, error=error, **_with(usage, model))
             .where(*_is_held(held), Run.cancel_requested_at.is_null())
             .execute()
         )
         if moved:
-            events.append(held.run_id, held.attempt, [("attempt_failed", error)], now=now)
+            events.append(held.run_id, held.attempt, [Event(now, "attempt_failed", error)])
     return moved == 1
 
 
-def release(held: Lease, *, now: datetime, usage: Usage = NOTHING) -> bool:
+def release(
+    held: Lease, *, now: datetime, usage: Usage = NOTHING, model: str | None = None
+) -> bool:
     """Put the run that is *held* back, its attempt not counted: its worker is being stopped.
 
-    *usage* is what the attempt used up.
+    *usage* is what the attempt used up, of that *model*.
     """
     with db.transaction():
         moved: int = (
-            _requeue(now, uncounted=Run.uncounted + 1, **_with(usage))
+            _requeue(now, uncounted=Run.uncounted + 1, **_with(usage, model))
             .where(*_is_held(held), Run.cancel_requested_at.is_null())
             .execute()
         )
         if moved:
             says = {"message": "Its worker was stopped; this attempt does not count."}
-            events.append(held.run_id, held.attempt, [("put_back", says)], now=now)
+            events.append(held.run_id, held.attempt, [Event(now, "put_back", says)])
     return moved == 1
 
 
@@ -242,6 +246,7 @@ def pause(
     wait: timedelta | None,
     now: datetime,
     usage: Usage = NOTHING,
+    model: str | None = None,
 ) -> bool:
     """Have the run that is *held* wait for a person to answer what it *asks*, for so long at most.
 
@@ -256,15 +261,14 @@ def pause(
                 asks=list(asks),
                 answers=None,
                 answer_by=None if wait is None else now + wait,
-                **_with(usage),
+                **_with(usage, model),
             )
             .where(*_is_held(held), Run.cancel_requested_at.is_null())
             .execute()
         )
         if moved:
-            events.append(
-                held.run_id, held.attempt, [("approval_asked", {"asks": list(asks)})], now=now
-            )
+            asked = Event(now, "approval_asked", {"asks": list(asks)})
+            events.append(held.run_id, held.attempt, [asked])
     return moved == 1
 
 
@@ -360,11 +364,12 @@ def _requeue(at: datetime, **more: Any) -> Any:
     )
 
 
-def _with(usage: Usage) -> dict[str, Any]:
-    """What a run has used up, with *usage* added to it."""
-    return {
+def _with(usage: Usage, model: str | None) -> dict[str, Any]:
+    """What a run has used up, with *usage* added to it, and of which *model*, if that is known."""
+    sums = {
         name: fn.COALESCE(getattr(Run, name), 0) + amount for name, amount in usage.known().items()
     }
+    return sums if model is None else {**sums, "model": model}
 
 
 def _is_held(held: Lease) -> tuple[Any, ...]:

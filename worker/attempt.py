@@ -14,7 +14,7 @@ from typing import Any, cast
 from marshmallow import ValidationError
 
 from shared import checks, conversations, kinds, templates
-from shared.attempts import Claimed, Outcome, failure
+from shared.attempts import Claimed, Outcome, Usage, failure
 from shared.conversations import Memory
 from shared.errors import Invalid
 from shared.settings import Settings
@@ -119,6 +119,9 @@ class Attempt:
         run, memory = self._run, self._memory
         named = kinds.secrets(run.kind, self._config())
 
+        def use(usage: Usage, model: str | None = None) -> None:
+            reporter.use(usage, self._model(model))
+
         def report(type: str, data: Mapping[str, Any]) -> None:
             reporter.report(type, self._redactor.tree(data))
 
@@ -130,7 +133,7 @@ class Attempt:
             deadline=now + timedelta(seconds=run.timeout_seconds),
             stop=stop,
             report=report,
-            use=reporter.use,
+            use=use,
             keep=lambda state: reporter.keep(self._kept(state)),
             kept=memory.kept,
             answers={id: Answer(**answer) for id, answer in memory.answers.items()},
@@ -149,10 +152,13 @@ class Attempt:
         return Outcome(
             status=COMPLETED,
             content=cap(self._redactor.text(result.content), self._settings.output_limit),
-            model=result.model and cap(self._redactor.text(result.model), _LONGEST_MODEL),
+            model=self._model(result.model),
             metadata=storable(self._redactor.tree(result.metadata)),
             history=self._remembered(result.history),
         )
+
+    def _model(self, name: str | None) -> str | None:
+        return name and cap(self._redactor.text(name), _LONGEST_MODEL)
 
     def _remembered(self, history: str | None) -> str | None:
         if history is None or len(history) <= conversations.MOST_KEPT:

@@ -118,7 +118,7 @@ class Recorder:
     def _queued_again(self, work: Work, verdict: Verdict) -> Outcome | str | None:
         """See `queue_again`; before that, what the agent has reported is written."""
         try:
-            self._insist(lambda: work.reporter.write(clock.now()))
+            self._insist(work.reporter.write)
             return self._insist(partial(queue_again, work, verdict))
         except Exception:
             # Whatever it is: it concerns this run alone.
@@ -177,32 +177,32 @@ def queue_again(work: Work, verdict: Verdict) -> Outcome | str | None:
 
     None: it is not ours.
     """
-    used = work.reporter.used()
+    used, model = work.reporter.used(), work.reporter.model
     match verdict:
         case Outcome():
-            return replace(verdict, usage=verdict.usage + used)
+            return replace(verdict, usage=verdict.usage + used, model=verdict.model or model)
         case Retryable(error, after):
             # Schedulers go by this clock, and this host's may be hours ahead of it.
             now = reference.now(clock.now)
             at = runs.next_attempt_at(work.run, now=now)
             if at is None:
-                return Outcome(status=FAILED, error=error, usage=used)
+                return Outcome(status=FAILED, error=error, usage=used, model=model)
             at = max(at, now + min(after, _LONGEST_AFTER))
-            if runs.retry_later(work.lease, error, at=at, now=now, usage=used):
+            if runs.retry_later(work.lease, error, at=at, now=now, usage=used, model=model):
                 return f"queued again for {at}: {error['message']}"
         case Paused(asks):
             now, seconds = reference.now(clock.now), work.run.approval_wait_seconds
             wait = None if seconds is None else timedelta(seconds=seconds)
-            if runs.pause(work.lease, asks, wait=wait, now=now, usage=used):
+            if runs.pause(work.lease, asks, wait=wait, now=now, usage=used, model=model):
                 return "paused: a person is asked"
         case StopReason.DRAINED:
             now = reference.now(clock.now)
-            if runs.release(work.lease, now=now, usage=used):
+            if runs.release(work.lease, now=now, usage=used, model=model):
                 return "put back"
         case _:
             return None
     # It was cancelled meanwhile, or it is lost.
-    return Outcome(status=CANCELLED, usage=used)
+    return Outcome(status=CANCELLED, usage=used, model=model)
 
 
 def _finish(outcomes: Mapping[Lease, Outcome], works: Mapping[Lease, Work]) -> set[Lease]:

@@ -3,11 +3,11 @@
 import logging
 import threading
 from collections.abc import Callable, Mapping
-from datetime import datetime
 from typing import Any
 
-from shared import conversations, db, events
+from shared import clock, conversations, db, events
 from shared.attempts import Lease, Usage
+from shared.events import Event
 from worker.agents.output import storable
 from worker.agents.protocol import LONGEST_EVENT_TYPE, MOST_EVENTS
 from worker.usage import believable, bounded, rounded
@@ -21,7 +21,9 @@ class Reporter:
     def __init__(self, lease: Lease) -> None:
         self._lease = lease
         self._lock, self._writing = threading.Lock(), threading.Lock()
-        self._pending: list[events.Event] = []
+        self._pending: list[Event] = []
+        #: Of which model it was that something was used up, if that was told.
+        self.model: str | None = None
         self._reported = 0
         self._used = Usage()
         # A state, and what had been used up by then.
@@ -29,9 +31,10 @@ class Reporter:
         #: Whether something was written for the next attempt.
         self.has_kept = False
 
-    def use(self, usage: Usage) -> None:
-        """Add to what the attempt has used up."""
+    def use(self, usage: Usage, model: str | None = None) -> None:
+        """Add to what the attempt has used up, of that *model*."""
         with self._lock:
+            self.model = model or self.model
             self._used = bounded(self._used + believable(usage))
 
     def used(self) -> Usage:
@@ -47,7 +50,7 @@ class Reporter:
                 return
             if self._reported == MOST_EVENTS:
                 type, data = "events_dropped", {"message": "Too many events; the rest is dropped."}
-            self._pending.append((type[:LONGEST_EVENT_TYPE], storable(data)))
+            self._pending.append(Event(clock.now(), type[:LONGEST_EVENT_TYPE], storable(data)))
 
     def keep(self, state: str) -> bool:
         """Keep *state* for the next attempt instead of what was kept. False: it is too large."""
@@ -57,7 +60,7 @@ class Reporter:
             self._kept = state, rounded(self._used)
         return True
 
-    def write(self, now: datetime) -> None:
+    def write(self) -> None:
         """Write what has been reported since the last time; nothing, if the run is lost.
 
         What cannot be written at all is dropped: it must cost neither this run its result, nor
@@ -68,7 +71,7 @@ class Reporter:
             with self._lock:
                 pending, kept = list(self._pending), self._kept
             if pending:
-                self._try(lambda: self._append(pending, now), f"{len(pending)} events")
+                self._try(lambda: self._append(pending), f"{len(pending)} events")
             if kept is not None:
                 self.has_kept = True
                 self._try(lambda: conversations.keep(self._lease, *kept), "its state")
@@ -77,8 +80,8 @@ class Reporter:
                 if self._kept is kept:
                     self._kept = None
 
-    def _append(self, pending: list[events.Event], now: datetime) -> None:
-        events.append(self._lease.run_id, self._lease.attempt, pending, now=now)
+    def _append(self, pending: list[Event]) -> None:
+        events.append(self._lease.run_id, self._lease.attempt, pending)
 
     def _try(self, write: Callable[[], None], what: str) -> None:
         try:

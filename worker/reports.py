@@ -7,7 +7,7 @@ import logging
 import threading
 from collections.abc import Callable, Iterable
 
-from shared import clock, db, tally
+from shared import db, tally
 from shared.log import Trouble
 from shared.tally import Count
 from worker.reporter import Reporter
@@ -53,4 +53,4 @@ class Reports:
 
     def _write(self) -> None:
         for reporter in self._reporters():
-            reporter.write(clock.now())
+            reporter.write()

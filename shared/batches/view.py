@@ -132,6 +132,10 @@ def note(batch: State, *, manned: bool, now: datetime) -> str | None:
 def _note_on_going(batch: State, *, manned: bool, now: datetime) -> str | None:
     if not batch.agent_enabled:
         return f"Nothing more of it starts: agent {batch.agent_id} is disabled."
+    counts = batch.counts
+    if counts["paused"] and not counts["queued"] and not counts["running"]:
+        says = f"{count(counts['paused'], 'item')} of it wait for a person: what they ask is at"
+        return f"{says} GET …/runs?batchId={batch.id}&status=PAUSED."
     if not manned:
         says = f"No worker is alive for compute profile {batch.compute_id}:"
         return f"{says} start one with AGENT_MANAGER_COMPUTE={batch.compute_id}."

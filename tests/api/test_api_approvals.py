@@ -101,6 +101,18 @@ def test_a_question_is_not_answered_by_a_yes(operator, asked, body, field, says)
     assert runs.get(asked.id).asks == [REFUND, WHICH]
 
 
+def test_one_answer_is_not_that_to_two_questions(operator, app):
+    run = make_run(leased_by="worker-1")
+    assert runs.pause(held(run), [WHICH, WHICH | {"id": "call_4"}], wait=None, now=NOON)
+
+    refused = operator.post(f"/runs/{run.id}/continue", {"says": "4711"})
+    answers = [{"id": id, "says": id} for id in ("call_3", "call_4")]
+    taken = operator.post(f"/runs/{run.id}/continue", {"answers": answers})
+
+    assert (refused.status_code, taken.status_code) == (422, 200)
+    assert "call_3 (ask_person), call_4 (ask_person)" in refused.json["errors"]["says"][0]
+
+
 def test_it_is_sent_to_a_worker_at_once(operator, paused):
     operator.post(f"/runs/{paused.id}/continue", {"approved": True})
 

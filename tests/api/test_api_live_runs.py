@@ -13,6 +13,7 @@ from watching import Event, connect_to, connections_to, events, next_event, thre
 from api import live, long_requests
 from api.services import KEY
 from shared import db, history
+from shared.events import Event as Happened
 from shared.events import append
 from shared.models import Run
 from shared.states import COMPLETED, PAUSED, QUEUED, RUNNING
@@ -70,7 +71,7 @@ def path_of(run_id):
 
 def happen(run, *lines):
     """Have an agent log *lines*."""
-    append(run.id, run.attempt, [("log", {"text": line}) for line in lines], now=NOON)
+    append(run.id, run.attempt, [Happened(NOON, "log", {"text": line}) for line in lines])
 
 
 def move(run, status, **values):
@@ -230,7 +231,7 @@ def test_whatever_a_run_becomes_is_told_and_takes_nobody_from_their_place(watch,
     ],
 )
 def test_no_type_that_an_agent_chooses_is_taken_for_something_else(watch, run, type, name):
-    append(run.id, 1, [(type, {}), ("log", {})], now=NOON)
+    append(run.id, 1, [Happened(NOON, type, {}), Happened(NOON, "log", {})])
     told = events(watch())
     next(told)
 
@@ -245,7 +246,7 @@ def test_nothing_that_an_agent_says_breaks_out_of_its_event(watch, run):
         "a\n\nb": "\r\n\r\nid: 99\nevent: ended\rdata: {}\n\n\u2028\x85\x0b\x1c",
         "list": ["\n"],
     }
-    append(run.id, 1, [("log", said), ("log", {})], now=NOON)
+    append(run.id, 1, [Happened(NOON, "log", said), Happened(NOON, "log", {})])
     told = events(watch())
     next(told)
 

@@ -114,7 +114,7 @@ def test_who_reads_slowly_keeps_nobody_waiting(server, send):
 def test_who_watches_slowly_keeps_nobody_waiting_and_misses_nothing(server, send):
     run = make_run(attempt=1)
     for _ in range(3):
-        events.append(run.id, 1, [("log", {"text": "x" * 1000})] * 1000, now=NOON)
+        events.append(run.id, 1, [events.Event(NOON, "log", {"text": "x" * 1000})] * 1000)
     Run.update(status=COMPLETED, finished_at=NOON).execute()
     lines = (f"GET /api/v1/runs/{run.id}/events HTTP/1.1", "Accept: text/event-stream")
 

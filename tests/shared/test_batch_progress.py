@@ -120,6 +120,27 @@ def test_what_each_cost_is_added_up(batch):
     assert progress.squared_micros == 250_001**2 + 500_000**2
 
 
+def test_what_an_item_cost_counts_before_it_has_ended(batch):
+    run = claimed(batch)
+    runs.pause(held(run), [], wait=None, now=LATER, usage=Usage(cost_usd=Decimal("0.25")))
+    assert (counts(batch), spent(batch)) == ({"paused": 1}, 250_000)
+
+    runs.resume(run.id, now=LATER)
+    Run.update(dispatches=1).where(Run.id == run.id).execute()
+    runs.claim([run.id], "worker-1", lease=LEASE, now=LATER, queue="local")
+    again = Run.get_by_id(run.id)
+    used = Usage(cost_usd=Decimal("0.5"))
+    runs.retry_later(held(again), ERROR, at=LATER, now=LATER, usage=used)
+    assert (counts(batch), spent(batch)) == ({"queued": 1}, 750_000)
+
+    runs.cancel(run.id, now=LATER)
+    assert (counts(batch), spent(batch)) == ({"cancelled": 1}, 750_000)
+
+
+def spent(batch):
+    return BatchProgress.get_by_id(batch.id).agent_micros
+
+
 def test_what_is_cancelled_cost_what_it_cost_and_says_nothing_of_the_others(batch):
     finish(claimed(batch), status=CANCELLED, usage=Usage(cost_usd=Decimal("0.25")))
 

@@ -100,6 +100,10 @@ NOTES = [
         "It was paused on request.",
     ),
     ({"ending_at": NOON}, "It ends as soon as what runs of it has stopped."),
+    (
+        {"paused": 3, "completed": 7},
+        "3 items of it wait for a person: what they ask is at GET …/runs?batchId=",
+    ),
     ({"stalled_since": NOON, "moved_at": NOON}, "Nothing of it has started or ended for 10 s"),
     ({}, None),
 ]

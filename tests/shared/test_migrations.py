@@ -12,7 +12,7 @@ from uuid import UUID, uuid4
 import peewee
 import psycopg
 import pytest
-from factories import LEASE, NOON, make_budget
+from factories import LEASE, NOON, held, make_batch, make_budget, make_run
 from playhouse.migrations import Runner
 from schemas import schema_of
 from servers import Postgres
@@ -21,13 +21,14 @@ from waiting import wait_until
 
 from shared import db, migrations, runs
 from shared.attempts import Lease, Outcome, Usage
+from shared.batches.models import BatchProgress
 from shared.budgets.models import BudgetPeriod
 from shared.db import stamp
 from shared.errors import SettingsError
 from shared.migrations import migrate, pending, require_current
 from shared.models import Run
 from shared.settings import environment
-from shared.states import CANCELLED, COMPLETED
+from shared.states import CANCELLED, COMPLETED, RUNNING
 
 FOLDER = Path(migrations.__file__).parent
 OLD_AGENT = """
@@ -44,7 +45,7 @@ OLD_RUN = """
 """
 ALL = [
     *("0001_initial", "0002_faults", "0003_batches", "0004_conversations", "0005_costs"),
-    *("0006_budgets", "0007_preflight", "0008_lost_usage", "0009_unattended"),
+    *("0006_budgets", "0007_preflight", "0008_lost_usage", "0009_unattended", "0010_batch_costs"),
 ]
 
 
@@ -176,6 +177,25 @@ def test_runs_of_before_there_were_budgets_end_as_they_did(bare):
 
         assert [run.status for run in Run.select().order_by(Run.id)] == [CANCELLED, COMPLETED]
         assert BudgetPeriod.select().count() == 0
+
+
+def test_what_items_that_go_on_have_cost_before_is_counted_once(bare):
+    with bare.atomic():
+        Runner(bare, directory=str(FOLDER)).up("0009_unattended")
+    with db.connection():
+        batch = make_batch(items=1)
+        run = make_run(batch=batch, item_index=0, queue="local", leased_by="worker-1")
+        runs.pause(held(run), [], wait=None, now=NOON, usage=Usage(cost_usd=Decimal("0.25")))
+        assert BatchProgress.get().agent_micros == 0
+
+    migrate(bare)
+
+    with db.connection():
+        assert BatchProgress.get().agent_micros == 250_000
+        Run.update(status=RUNNING, leased_by="worker-1", lease_until=NOON + LEASE).execute()
+        used = Usage(cost_usd=Decimal("0.5"))
+        runs.finish({held(run): Outcome(status=COMPLETED, usage=used)}, now=NOON)
+        assert BatchProgress.get().agent_micros == 750_000
 
 
 def test_several_processes_may_migrate_at_once(bare_url):

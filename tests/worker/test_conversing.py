@@ -524,6 +524,28 @@ def test_what_attempts_that_failed_have_used_is_added(execute, again, agent):
     assert (runs.get(run.id).status, used(run.id)) == (FAILED, TWICE)
 
 
+def test_of_which_model_it_was_is_on_record_however_the_attempt_ends(execute, again, agent):
+    run = make_run(max_attempts=2)
+
+    def does(message, context):
+        context.use(USED, "gpt-5-mini")
+        if context.attempt == 1:
+            return Pause(asks=[REFUND])
+        context.use(USED, "gpt-5-large" if context.attempt == 3 else None)
+        raise AgentError("Try later.", retryable=True)
+
+    agent.does = does
+    execute(run.id)
+    assert (runs.get(run.id).status, runs.get(run.id).model) == (PAUSED, "gpt-5-mini")
+    answer(run, approved=True)
+    again(run.id)
+    assert (runs.get(run.id).status, runs.get(run.id).model) == (QUEUED, "gpt-5-mini")
+
+    again(run.id)
+
+    assert (runs.get(run.id).status, runs.get(run.id).model) == (FAILED, "gpt-5-large")
+
+
 def test_what_was_used_before_it_paused_is_added(execute, again, agent):
     run = make_run()
     agent.does = asks(REFUND, use=USED)

@@ -6,7 +6,7 @@ from datetime import timedelta
 from decimal import Decimal
 
 import pytest
-from factories import NOON, make_agent, make_run
+from factories import MINUTE, NOON, held, make_agent, make_run
 from peewee import OperationalError
 from scripts import SETTINGS, fails, until_stopped
 from statements import counted
@@ -21,6 +21,7 @@ from worker import recorder
 from worker.agents.echo import EchoAgent
 from worker.agents.protocol import AgentError, Result, Stopped
 from worker.agents.stop import StopReason
+from worker.reporter import Reporter
 from worker.runner import Runner
 
 pytestmark = pytest.mark.usefixtures("database")
@@ -506,10 +507,22 @@ def test_an_event_that_cannot_be_written_costs_the_run_nothing(execute, agent, m
     assert "1 events dropped" in caplog.text
 
 
+def test_an_event_says_when_it_happened_and_not_when_it_was_written(monkeypatch):
+    run = make_run(leased_by="worker-1")
+    reporter = Reporter(held(run))
+
+    monkeypatch.setattr(clock, "now", lambda: NOON)
+    reporter.report("log", {})
+    monkeypatch.setattr(clock, "now", lambda: NOON + MINUTE)
+    reporter.write()
+
+    assert RunEvent.get(RunEvent.run == run.id).at == NOON
+
+
 def test_nothing_more_is_written_of_a_run_that_has_ended():
     run = make_run(status=COMPLETED, attempt=1, finished_at=NOON)
 
-    events.append(run.id, 1, [("log", {"text": "late"})], now=NOON)
+    events.append(run.id, 1, [events.Event(NOON, "log", {"text": "late"})])
 
     assert not RunEvent.select().exists()
 

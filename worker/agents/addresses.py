@@ -68,7 +68,7 @@ def resolve(host: str, port: int, *, allow_private: bool, stop: Stop) -> list[Ad
             if not is_public(ipaddress.ip_address(address.at[0])):
                 raise AgentError(
                     f"{host} leads to {address.at[0]}, which is not on the public internet; "
-                    "the worker's settings do not allow that.",
+                    "AGENT_MANAGER_ALLOW_PRIVATE_ADDRESSES=true for workers allows that.",
                     code=ErrorCode.REJECTED,
                 )
     return found

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable
+from decimal import Decimal
 from typing import Any
 
 from marshmallow import RAISE, Schema, ValidationError, fields, validate
@@ -48,8 +49,8 @@ def number(
     kind: type[fields.Field[Any]], low: float, high: float, **options: Any
 ) -> fields.Field[Any]:
     """A number field whose every message is its range."""
-    sentence = f"Give a number from {low:,} to {high:,}."
-    messages = says(sentence) | {"special": sentence, "too_large": sentence}
+    sentence = f"Give a number from {Decimal(str(low)):,f} to {high:,}."
+    messages = says(sentence, required=sentence) | {"special": sentence, "too_large": sentence}
     return kind(
         validate=validate.Range(low, high, error=sentence), error_messages=messages, **options
     )

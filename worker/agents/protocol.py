@@ -25,12 +25,16 @@ Report = Callable[[str, Mapping[str, Any]], None]
 # Of one attempt; those beyond are dropped, and a longer type is cut.
 MOST_EVENTS = 1000
 LONGEST_EVENT_TYPE = 64
-# Something that was used up: it counts, however the attempt ends.
-Use = Callable[[Usage], None]
 # The state to go on from, should this attempt not come to its end; False: it is too large. It is
 # given back without the secrets that were in it. With it goes what was used up by then, which
 # counts even if the worker dies.
 Keep = Callable[[str], bool]
+
+
+class Use(Protocol):
+    """Counts what was used up, of that *model*, however the attempt ends."""
+
+    def __call__(self, usage: Usage, model: str | None = None) -> None: ...
 
 
 @dataclass(frozen=True, kw_only=True)

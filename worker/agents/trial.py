@@ -24,7 +24,7 @@ def make_context(**changes: Any) -> Context:
         "deadline": clock.now() + timedelta(minutes=10),
         "stop": Stop(),
         "report": lambda type, data: None,
-        "use": lambda usage: None,
+        "use": lambda usage, model=None: None,
         "keep": lambda state: True,
         "environment": {"PATH": os.defpath},
         "allow_private_addresses": True,

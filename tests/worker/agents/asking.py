@@ -18,7 +18,7 @@ context = Context(
     deadline=datetime(2030, 1, 1, tzinfo=UTC),
     stop=Stop(),
     report=print,
-    use=print,
+    use=lambda usage, model=None: print(usage, model),
     keep=print,
     allow_private_addresses=True,
 )

@@ -53,7 +53,7 @@ def make_context(reports, used, kept):
             "deadline": datetime(2030, 1, 1, 12, 0, tzinfo=UTC),
             "stop": Stop(),
             "report": lambda kind, data: reports.append((kind, data)),
-            "use": used.append,
+            "use": lambda usage, model=None: used.append(usage),
             "keep": lambda state: kept.append(state) or True,
             "environment": {"PATH": "/usr/local/bin:/usr/bin:/bin"},
         }

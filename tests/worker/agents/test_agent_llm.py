@@ -384,10 +384,10 @@ def test_a_tool_that_was_not_offered_is_not_called(ask, service, weather, report
 @pytest.mark.parametrize(
     ("limits", "says"),
     [
-        ({"requests": 3}, "request_limit of 3"),
-        ({"toolCalls": 2}, "tool_calls_limit of 2"),
-        ({"totalTokens": 250}, "total_tokens_limit of 250"),
-        ({"costUsd": 0.0007}, "more than its limit of 0.000700"),
+        ({"requests": 3}, "limits.requests of 3"),
+        ({"toolCalls": 2}, "limits.toolCalls of 2"),
+        ({"totalTokens": 250}, "limits.totalTokens of 250"),
+        ({"costUsd": 0.0007}, "more than its limit of 0.0007"),
     ],
 )
 def test_a_model_that_goes_on_for_ever_is_stopped(ask, service, weather, used, limits, says):
@@ -401,6 +401,35 @@ def test_a_model_that_goes_on_for_ever_is_stopped(ask, service, weather, used, l
     assert not failed.value.retryable
     # What it has used up by then is known all the same.
     assert total(used).requests == 3
+
+
+def test_what_an_answer_that_fails_has_cost_is_unknown():
+    price = {name: Decimal(1) for name in ("inputPerMillion", "outputPerMillion")}
+    price |= {"cacheReadPerMillion": None, "cacheWritePerMillion": None}
+
+    usage = prices.usage(RunUsage(), RunUsage(requests=1), price)
+
+    assert (usage.requests, usage.input_tokens, usage.cost_usd) == (1, None, None)
+
+
+def test_a_limit_is_named_as_it_is_here(ask, weather, service):
+    service.will_answer(200, "Sunny")
+    tool = weather(parameters={"type": "object"})
+
+    with pytest.raises(AgentError) as failed:
+        ask("loop", tools=[tool], limits={"requests": 2})
+
+    assert str(failed.value) == "The next request would exceed the limits.requests of 2."
+
+
+def test_calls_are_counted_before_the_next_answer(ask, service, weather, models, used, kept):
+    service.will_answer(200, "Sunny")
+
+    ask("tool", PARIS, tools=[weather()])
+
+    # What is kept then goes with what was used, should its worker die.
+    assert [each.tool_calls for each in used if each.tool_calls] == [1]
+    assert used[1].tool_calls == 1
 
 
 def test_a_limit_of_money_takes_a_price(ask):
@@ -699,6 +728,18 @@ def test_a_call_beside_one_that_takes_approval_is_made_and_the_other_answered(
         came = ask("both", tools=tools, context={"kept": kept[-1], "answers": answers})
     assert came.content.startswith("Done: ")
     assert len(service.asked) == (1 if denies else 2)
+
+
+def test_what_is_asked_is_in_the_order_of_the_model(ask, weather, models):
+    question = ("ask_person", {"question": "Which?"})
+    calls = (("refund", {}), question, ("mail", {}))
+    models.behaviours["three"] = lambda *_: Said(calls=calls)
+    plain = {"parameters": {"type": "object"}, "approval": True}
+    tools = [weather(name=name, **plain) for name in ("mail", "refund")]
+
+    pause = ask("three", tools=tools, askPerson=True)
+
+    assert [each.tool for each in pause.asks] == ["refund", "ask_person", "mail"]
 
 
 def test_two_calls_of_one_id_are_not_asked_for(ask, weather, models):

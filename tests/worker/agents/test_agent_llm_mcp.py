@@ -11,7 +11,7 @@ from pathlib import Path
 import psutil
 import pytest
 from fake_models import last, offered, text_of
-from pydantic_ai.tools import ToolDefinition
+from marshmallow import ValidationError
 from servers import Mcp
 from waiting import wait_until
 
@@ -97,12 +97,20 @@ def test_a_tool_that_is_not_allowed_is_not_called(use, server):
     assert "Unknown tool name: 'tester_add'" in result.content
 
 
-def test_no_tool_of_a_server_is_taken_for_the_one_that_asks_a_person():
-    tools = [ToolDefinition(name=name) for name in ("person", "persons")]
+@pytest.mark.parametrize("server", ["ask", "look", "look_up"])
+def test_no_tool_of_a_server_could_be_taken_for_another(make, server):
+    tool = {"name": "look_up_words", "description": "Says.", "url": "https://words.example"}
+    servers = [{"name": server, "url": "https://mcp.example"}]
 
-    offered = mcp._offered("ask", Redactor([]), None, tools)
+    with pytest.raises(ValidationError, match=f"begins as the tools of {server} do"):
+        make(LlmAgent, model="openai:gpt-5-mini", tools=[tool], mcpServers=servers)
 
-    assert [each.name for each in offered] == ["persons"]
+
+def test_no_tool_of_a_server_could_be_taken_for_that_of_another_server(make):
+    servers = [{"name": name, "url": "https://mcp.example"} for name in ("look", "look_up")]
+
+    with pytest.raises(ValidationError, match="look_up_ begins as the tools of look do"):
+        make(LlmAgent, model="openai:gpt-5-mini", mcpServers=servers)
 
 
 # Approval.

@@ -268,9 +268,9 @@ def test_calls_that_it_numbers_anew_have_keys_of_their_own(ask, service, weather
 @pytest.mark.parametrize(
     ("limits", "says"),
     [
-        ({"requests": 3}, "request_limit of 3"),
-        ({"totalTokens": 250}, "total_tokens_limit of 250"),
-        ({"costUsd": 0.0007}, "more than its limit of 0.000700"),
+        ({"requests": 3}, "limits.requests of 3"),
+        ({"totalTokens": 250}, "limits.totalTokens of 250"),
+        ({"costUsd": 0.0007}, "more than its limit of 0.0007"),
     ],
 )
 def test_its_limits_are_kept(ask, weather, used, limits, says):

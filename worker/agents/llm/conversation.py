@@ -32,6 +32,7 @@ from pydantic_ai.usage import RunUsage, UsageLimits
 from shared.attempts import Usage
 from shared.states import ErrorCode
 from worker.agents.llm import failures, json_schemas, mcp, memory, models, network, person, prices
+from worker.agents.llm.schema import model_of
 from worker.agents.llm.telling import Teller
 from worker.agents.llm.tools import AT_ONCE, MOST_TOLD, Service
 from worker.agents.llm.tools_schema import ASK_PERSON
@@ -63,6 +64,8 @@ class Conversation:
         self._context = context
         self._used, self._told = RunUsage(), RunUsage()
         self._cost: Decimal | None = None
+        # As its provider calls it, once it has answered.
+        self._model = model_of(config["model"])
         self._redactor = redactor
         self._teller = Teller(context.report, self._redactor)
 
@@ -156,11 +159,14 @@ class Conversation:
     async def _step(self, node: Any, run: AgentRun[None, Any]) -> None:
         events: AsyncIterable[Any]
         if Agent.is_model_request_node(node):
+            # The calls that were made.
+            self._settle()
             self._keep([*run.all_messages(), node.request])
             self._teller.asked(self._used.requests + 1)
             async with node.stream(run.ctx) as events:
                 await self._teller.tell(events)
         elif Agent.is_call_tools_node(node):
+            self._model = node.model_response.model_name or self._model
             used = self._settle()
             if _broke_off(node.model_response):
                 # Neither are its calls made, nor would it be kept: there is no going on from it.
@@ -179,7 +185,7 @@ class Conversation:
         used = prices.usage(self._told, self._used, self._config["price"])
         self._told = copy(self._used)
         if used.requests or used.tool_calls:
-            self._context.use(used)
+            self._context.use(used, self._model)
         if used.cost_usd is not None:
             self._cost = (self._cost or 0) + used.cost_usd
         return used
@@ -197,7 +203,8 @@ class Conversation:
             raise AgentError(f"limits.costUsd cannot be kept: {because}", code=ErrorCode.REJECTED)
         if self._cost is not None and self._cost > limit:
             raise AgentError(
-                f"The attempt has cost {self._cost:f} USD, more than its limit of {limit:f}.",
+                f"The attempt has cost {self._cost:f} USD, more than its limit of"
+                f" {limit.normalize():f}.",
                 code=ErrorCode.LIMIT_EXCEEDED,
             )
 
@@ -223,7 +230,9 @@ class Conversation:
                 "The conversation is too long to be kept while a person is asked.",
                 code=ErrorCode.OUTPUT_TOO_LARGE,
             )
-        calls = _deferred(asked)
+        # In the order in which the model wants them.
+        order = [call.tool_call_id for call in _last_answer(messages).tool_calls]
+        calls = sorted(_deferred(asked), key=lambda call: order.index(call.tool_call_id))
         ids = [call.tool_call_id for call in calls]
         if len(set(ids)) < len(ids):
             # One answer would be that to both.

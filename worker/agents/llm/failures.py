@@ -13,6 +13,11 @@ from worker.agents.protocol import AgentError
 
 _LONGEST = 500
 _LONGEST_AFTER_SECONDS = 86_400
+_LIMITS = {
+    "request_limit": "limits.requests",
+    "tool_calls_limit": "limits.toolCalls",
+    "total_tokens_limit": "limits.totalTokens",
+}
 
 
 def explained(error: Exception, model: str, redactor: Redactor) -> AgentError:
@@ -26,11 +31,11 @@ def explained(error: Exception, model: str, redactor: Redactor) -> AgentError:
     says = f"{model}: {said}"
     match error:
         case failed.UsageLimitExceeded():
-            return AgentError(said, code=ErrorCode.LIMIT_EXCEEDED)
+            return AgentError(_in_our_words(said), code=ErrorCode.LIMIT_EXCEEDED)
         case failed.ContentFilterError():
             return AgentError(says)
         case failed.UnexpectedModelBehavior():
-            return AgentError(says, retryable=True)
+            return AgentError(_in_our_words(says), retryable=True)
         case failed.ModelQuotaExceededError() | failed.ModelRequestRejectedError():
             return AgentError(says)
         case failed.ModelAPIError():
@@ -43,6 +48,14 @@ def explained(error: Exception, model: str, redactor: Redactor) -> AgentError:
         case UnicodeError() | PydanticSerializationError():
             return AgentError(f"{model} said what is no text.")
     raise error
+
+
+def _in_our_words(says: str) -> str:
+    """What the library *says*, without its advice, and by the names of our own options."""
+    says = says.partition(" Consider ")[0]
+    for theirs, ours in _LIMITS.items():
+        says = says.replace(theirs, ours)
+    return says
 
 
 def causes(error: BaseException) -> Iterator[BaseException]:

@@ -11,7 +11,7 @@ import httpx2
 from shared.findings import FAIL, OK, WARN, Finding, Status
 from worker.agents.http_phrases import phrase
 from worker.agents.llm import models, network
-from worker.agents.llm.schema import provider_of
+from worker.agents.llm.schema import model_of, provider_of
 from worker.agents.protocol import Context
 
 _NO_SUCH_ROUTE = {404, 405, 501}
@@ -33,7 +33,7 @@ async def look(config: Mapping[str, Any], context: Context) -> Finding:
 
 def _question(config: Mapping[str, Any], key: str) -> tuple[str, dict[str, str]]:
     """The URL to ask for one model or all, and the headers to ask it with."""
-    name = quote(_name(config), safe="")
+    name = quote(model_of(config["model"]), safe="")
     match provider_of(config["model"]):
         case "anthropic":
             base = _base(config, models.ANTHROPIC)
@@ -48,13 +48,8 @@ def _base(config: Mapping[str, Any], otherwise: str) -> str:
     return (config["baseUrl"] or otherwise).rstrip("/")
 
 
-def _name(config: Mapping[str, Any]) -> str:
-    name: str = config["model"].partition(":")[2]
-    return name
-
-
 def _judged(answer: httpx2.Response, origin: str, config: Mapping[str, Any]) -> Finding:
-    name, status = _name(config), answer.status_code
+    name, status = model_of(config["model"]), answer.status_code
     said = f"{origin} answered {status} {phrase(status)}"
     untold = f"Whether there is a model {name} cannot be told: "
     of_one = provider_of(config["model"]) in ("anthropic", "google")

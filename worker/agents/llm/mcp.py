@@ -23,7 +23,6 @@ from worker.agents import surroundings
 from worker.agents.llm import failures, network
 from worker.agents.llm.mcp_program import Program
 from worker.agents.llm.tools import MOST_TOLD
-from worker.agents.llm.tools_schema import ASK_PERSON
 from worker.agents.output import cap
 from worker.agents.placeholders import Redactor, expand
 from worker.agents.protocol import AgentError, Context
@@ -44,7 +43,7 @@ def toolset(
     calls = _Calls(server["name"], redactor, turns)
     tools: AbstractToolset[None] = _of(
         server, context, tool_error_behavior="failed", process_tool_call=calls
-    ).prepared(partial(_offered, server["name"], redactor))
+    ).prepared(partial(_offered, redactor))
     allowed, asks = server["tools"], set(server["approval"])
     if allowed is not None:
         tools = tools.filtered(lambda _, tool: tool.name in allowed)
@@ -75,12 +74,9 @@ def _of(server: Mapping[str, Any], context: Context, **options: Any) -> MCPTools
 
 
 def _offered(
-    server: str, redactor: Redactor, _: RunContext[None], tools: list[ToolDefinition]
+    redactor: Redactor, _: RunContext[None], tools: list[ToolDefinition]
 ) -> list[ToolDefinition]:
-    """*tools* of *server* as a model gets to see them.
-
-    One in whose very name a secret shows it does not, nor one that would be called as another is.
-    """
+    """*tools* as a model gets to see them; one in whose very name a secret shows it does not."""
     return [
         replace(
             tool,
@@ -89,7 +85,7 @@ def _offered(
             return_schema=redactor.tree(tool.return_schema),
         )
         for tool in tools
-        if redactor.text(tool.name) == tool.name and f"{server}_{tool.name}" != ASK_PERSON
+        if redactor.text(tool.name) == tool.name
     ]
 
 

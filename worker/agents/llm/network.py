@@ -141,7 +141,7 @@ async def checked(host: str, port: int, *, allow_private: bool) -> list[str]:
         if not allow_private and not is_public(ipaddress.ip_address(address)):
             raise Refused(
                 f"{host} leads to {address}, which is not on the public internet;"
-                " the worker's settings do not allow that."
+                " AGENT_MANAGER_ALLOW_PRIVATE_ADDRESSES=true for workers allows that."
             )
     return addresses
 

@@ -31,7 +31,8 @@ def is_listed(model: str, base_url: str | None) -> bool:
 def usage(before: RunUsage, after: RunUsage, price: Mapping[str, Any] | None) -> Usage:
     """What was used up from *before* to *after*; what the provider did not say is unknown."""
     used = after - before
-    if used.unmeasured_requests:
+    # No answer takes no tokens at all: it failed before its provider said how many.
+    if used.unmeasured_requests or (used.requests and not used.total_tokens):
         return Usage(requests=used.requests, tool_calls=used.tool_calls)
     return Usage(
         input_tokens=used.input_tokens,

@@ -8,7 +8,7 @@ from shared.placeholders import PLACEHOLDER
 from worker.agents import config
 from worker.agents.http_schema import whole_url
 from worker.agents.llm import json_schemas
-from worker.agents.llm.tools_schema import McpServerSchema, ToolSchema
+from worker.agents.llm.tools_schema import ASK_PERSON, McpServerSchema, ToolSchema
 
 #: Each with the secret that it takes its key from, where a configuration names none.
 PROVIDERS = {
@@ -24,6 +24,11 @@ OUTPUT_MODES = ("tool", "native", "prompted")
 def provider_of(model: str) -> str:
     """The provider that *model*, as in `openai:gpt-5-mini`, begins with."""
     return model.partition(":")[0]
+
+
+def model_of(model: str) -> str:
+    """What the provider of *model*, as in `openai:gpt-5-mini`, calls it."""
+    return model.partition(":")[2]
 
 
 def _model(value: str) -> None:
@@ -115,3 +120,11 @@ class LlmSchema(config.ConfigSchema):
             for name in names:
                 if names.count(name) > 1:
                     raise ValidationError({key: [f"There are two called {name}."]})
+        tools = [ASK_PERSON, *(tool["name"] for tool in data.get("tools", []))]
+        servers = [server["name"] for server in data.get("mcpServers", [])]
+        for server in servers:
+            # Whatever it offers is called so.
+            for other in (*tools, *(f"{each}_" for each in servers if each != server)):
+                if other.startswith(f"{server}_"):
+                    says = f"{other} begins as the tools of {server} do; name that otherwise."
+                    raise ValidationError({"mcpServers": [says]})
