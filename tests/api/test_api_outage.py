@@ -14,7 +14,7 @@ from watching import events
 from api import live
 from api.app import create_app
 from shared import db, history, tokens
-from shared.events import append
+from shared.events import Event, append
 from shared.migrations import migrate
 from shared.models import Schedule
 from shared.settings import Settings
@@ -95,7 +95,7 @@ def test_who_watches_a_run_is_told_all_of_it_all_the_same(own, server, monkeypat
     monkeypatch.setattr(history, "_EVENTS_AT_ONCE", 3)
     with db.connection():
         run = make_run("finance_agent")
-        append(run.id, 0, [("log", {})] * 8, now=NOON)
+        append(run.id, 0, [Event(NOON, "log", {})] * 8)
     path, stream = f"/runs/{run.id}/events", {"Accept": "text/event-stream"}
 
     with own.get(path, headers=stream) as response, ThreadPoolExecutor(1) as pool:
