@@ -61,7 +61,7 @@ def _answers(asks: Sequence[Mapping[str, Any]], given: Mapping[str, Any]) -> dic
             }
         )
     if questions := [ask for ask in unanswered if _is_question(ask)]:
-        raise Invalid({"says": [f"Answer the question; or in `answers`, {_listed(questions)}."]})
+        raise Invalid({"says": [f"Say the answer; or in `answers`, that to {_listed(questions)}."]})
     if unanswered:
         raise Invalid(
             {"approved": [f"Say true or false; or in `answers`, what of {_listed(unanswered)}."]}
