@@ -17,6 +17,8 @@ from worker.agents.http_schema import CHARSET
 from worker.agents.protocol import Context
 
 _CONNECT_SECONDS = 10.0
+# Of all runs of a process; who waits for one of them waits as if for an answer.
+_MOST_CONNECTIONS = 1000
 _KEPT_ALIVE = 100
 # Of the output's limit: JSON and its framing take more bytes than what is in it.
 _MOST_READ, _LEAST_READ = 8, 1024 * 1024
@@ -79,8 +81,9 @@ class GuardedTransport(httpx2.AsyncBaseTransport):
     def __init__(self, *, allow_private: bool, most: int) -> None:
         self._allow_private = allow_private
         self._most = most
-        # As many as runs ask for at once: to wait for one would count as waiting for an answer.
-        limits = httpx2.Limits(max_connections=None, max_keepalive_connections=_KEPT_ALIVE)
+        limits = httpx2.Limits(
+            max_connections=_MOST_CONNECTIONS, max_keepalive_connections=_KEPT_ALIVE
+        )
         self._inner = httpx2.AsyncHTTPTransport(limits=limits)
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
