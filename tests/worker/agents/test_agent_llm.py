@@ -9,7 +9,8 @@ from decimal import Decimal
 import pytest
 from fake_models import Refusal, Said, last, text_of
 from marshmallow import ValidationError
-from pydantic_ai.usage import RunUsage
+from pydantic_ai.messages import ModelResponse
+from pydantic_ai.usage import RequestUsage, RunUsage
 from slow_service import SlowService
 from waiting import wait_until
 
@@ -428,8 +429,16 @@ def test_calls_are_counted_before_the_next_answer(ask, service, weather, models,
     ask("tool", PARIS, tools=[weather()])
 
     # What is kept then goes with what was used, should its worker die.
-    assert [each.tool_calls for each in used if each.tool_calls] == [1]
-    assert used[1].tool_calls == 1
+    assert [(each.requests, each.tool_calls) for each in used] == [(1, 0), (0, 1), (1, 0)]
+
+
+@pytest.mark.parametrize(("details", "whole"), [({"refusal": "No."}, True), ({}, False)])
+def test_a_refusal_is_a_whole_answer_though_nobody_says_what_it_used_up(details, whole):
+    answer = ModelResponse(
+        parts=[], provider_details=details, usage=RequestUsage(unmeasured_requests=1)
+    )
+
+    assert conversation._broke_off(answer) is not whole
 
 
 def test_a_limit_of_money_takes_a_price(ask):
